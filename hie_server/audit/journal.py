@@ -1,0 +1,193 @@
+"""The journal: append-only, sealed, durable before the first byte of an answer leaves.
+
+Requests that arrive while an entry is being committed are committed together by the next.
+It is read as AuditEvents: by a citizen what concerns them, by a facility its own requests.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Callable
+
+from bson.binary import Binary
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+
+from hie_server.audit.events import SEARCHABLE, Entity, Event, from_json, render
+from hie_server.fhir.index import index
+from hie_server.fhir.outcomes import FhirError, Issue, not_found
+from hie_server.fhir.query import Query
+from hie_server.fhir.resources import dump, parse
+from hie_server.store.access import EXCHANGE, Filter
+from hie_server.store.database import Store
+from hie_server.store.pages import Page, find_page
+from hie_server.store.records import Row, instant_text, open_body, range_term, type_terms
+from hie_server.store.repository import Also, Version, new_id
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Waiting:
+    row: Row
+    done: bool = False
+    error: PyMongoError | None = None
+
+
+@dataclass
+class Journal:
+    store: Store
+    _waiting: list[_Waiting] = field(default_factory=list)
+    _list: threading.Lock = field(default_factory=threading.Lock)
+    _commit: threading.Lock = field(default_factory=threading.Lock)
+
+    def append(self, event: Event) -> None:
+        """Returns when the entry is durable; 503 where it can't be."""
+        mine = _Waiting(self._row(event))
+        with self._list:
+            self._waiting.append(mine)
+        with self._commit:
+            if not mine.done:
+                self._commit_all()
+        if mine.error is not None:
+            raise unavailable() from mine.error
+
+    def append_with(self, session: ClientSession, event: Event) -> None:
+        """The entry as part of the transaction that writes the record."""
+        self.store.db.journal.insert_one(self._row(event), session=session)
+
+    def _commit_all(self) -> None:
+        with self._list:
+            batch, self._waiting = self._waiting, []
+        error = None
+        try:
+            self.store.db.journal.insert_many([each.row for each in batch], ordered=False)
+        except PyMongoError as failure:
+            log.error("The journal can't be written: %s", type(failure).__name__)
+            error = failure
+        for each in batch:
+            each.error, each.done = error, True
+
+    def _row(self, event: Event) -> Row:
+        seal = self.store.seal
+        reference = f"AuditEvent/{event.id}"
+        body = dump(event.as_json())
+        kid, sealed = seal.seal(EXCHANGE, body, f"{reference}|1")
+        found = index({**render(event), "meta": {}})
+        terms: list[tuple[str, ...]] = [*type_terms("AuditEvent"), *_audience(event)]
+        terms += [("AuditEvent", *t) for t in found.terms if t.parameter in SEARCHABLE]
+        ranges = [each for each in found.ranges if each.parameter == "date"]
+        return {
+            "_id": reference,
+            "type": "AuditEvent",
+            "version": 1,
+            "updated": datetime.fromisoformat(event.recorded),
+            "custodian": EXCHANGE,
+            "index": sorted({Binary(seal.term(*each)) for each in terms}),
+            "ranges": [
+                {"p": range_term(seal, "AuditEvent", each.parameter), "lo": each.lo, "hi": each.hi}
+                for each in ranges
+            ],
+            "kid": kid,
+            "body": Binary(sealed),
+        }
+
+    def search(self, viewer: Viewer, query: Query, after: tuple[datetime, str] | None) -> Page:
+        for clause in query.clauses:
+            if clause.parameter not in (*SEARCHABLE, "_id", "_lastUpdated"):
+                names = ", ".join(SEARCHABLE)
+                diagnostics = f"{clause.parameter} is not served for AuditEvent; {names} are."
+                raise FhirError(400, [Issue("not-supported", diagnostics)])
+        return find_page(self.store, "journal", viewer.branches(self.store), query, after)
+
+    def read(self, viewer: Viewer, identity: str) -> dict[str, Any]:
+        wanted = {"_id": f"AuditEvent/{identity}"}
+        branches = viewer.branches(self.store) or [{"_id": {"$in": []}}]
+        row = self.store.db.journal.find_one({"$or": [{**wanted, **b} for b in branches]})
+        if row is None:
+            raise not_found()
+        return self.rendered(row)
+
+    def rendered(self, row: Row) -> dict[str, Any]:
+        return render(from_json(parse(open_body(row, self.store.seal))))
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Whose view of the journal: one facility's own requests, or what concerns a citizen."""
+
+    facility: str | None = None
+    patients: frozenset[str] = frozenset()
+
+    def branches(self, store: Store) -> list[Filter]:
+        parts = [("AuditEvent", "-facility", "", self.facility)] if self.facility else []
+        parts += [("AuditEvent", "-concerns", "", each) for each in sorted(self.patients)]
+        return [{"index": Binary(store.seal.term(*each))} for each in parts]
+
+
+def by_exchange(store: Store, interaction: str = "create") -> Also:
+    """The entry of a write that the exchange itself makes, part of its transaction."""
+
+    def append(session: ClientSession, version: Version) -> None:
+        shown = version.patient if version.patient and "~" not in version.patient else None
+        entity = Entity(shown, f"{version.reference}/_history/{version.version}")
+        recorded = instant_text(store.instant())
+        event = Event(
+            new_id(store), recorded, interaction, 201, client=EXCHANGE, entities=(entity,)
+        )
+        Journal(store).append_with(session, event)
+
+    return append
+
+
+def _audience(event: Event) -> list[tuple[str, ...]]:
+    """Who may see the entry. Why a read was refused is for the citizen alone."""
+    audience: list[tuple[str, ...]]
+    audience = [("AuditEvent", "-concerns", "", each) for each in event.patients()]
+    if event.facility and not event.refusal_of:
+        audience.append(("AuditEvent", "-facility", "", event.facility))
+    return audience
+
+
+def unavailable() -> FhirError:
+    issue = Issue("transient", "The exchange can't answer now; try again.")
+    return FhirError(503, [issue], {"Retry-After": "5"})
+
+
+class Refusals:
+    """Appends, after the answer has left, whom a refused read concerned and why."""
+
+    def __init__(self, journal: Journal, explain: Callable[[Event], Event | None]):
+        self._journal, self._explain = journal, explain
+        self._queue: queue.SimpleQueue[Event | threading.Event] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def put(self, event: Event) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="refusals", daemon=True)
+            self._thread.start()
+        self._queue.put(event)
+
+    def settle(self) -> None:
+        """Returns when all that was put before is appended."""
+        if self._thread is not None:
+            reached = threading.Event()
+            self._queue.put(reached)
+            reached.wait(30)
+
+    def _work(self) -> None:
+        while True:
+            item = self._queue.get()
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            try:
+                explained = self._explain(item)
+                if explained is not None:
+                    self._journal.append(explained)
+            except (FhirError, PyMongoError) as error:
+                log.error("A refusal is not explained: %s", type(error).__name__)

@@ -1,0 +1,238 @@
+"""Token + scope + consent → Access: the one place where they meet.
+
+A scope that is missing is 403; whatever consent decides is a filter, never an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from typing import Any, Mapping
+from urllib.parse import parse_qsl
+
+from hie_server.audit.events import Entity, Event
+from hie_server.audit.journal import Viewer
+from hie_server.authz import consent, grants
+from hie_server.authz.consent import Ask, Deny, Permit
+from hie_server.authz.tokens import Caller
+from hie_server.fhir.facts import about_a_person, read_facts
+from hie_server.fhir.outcomes import Issue, forbidden, unprocessable
+from hie_server.fhir.query import Clause, Query, named, parse_query, widen
+from hie_server.identity import people
+from hie_server.identity.people import Person
+from hie_server.store.access import EXCHANGE, IDENTITY, Access, Limits, Share
+from hie_server.store.database import Store
+from hie_server.store.records import instant_text
+from hie_server.store.repository import Also, Repository, new_id, referrers, whose
+
+MOST_REFERRERS = 100
+MOST_PATIENTS_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules over one database, dates read in one zone."""
+
+    store: Store
+    zone: tzinfo
+
+    def to_read(self, caller: Caller, kind: str, identity: str) -> Access:
+        """The Access under which the record by this id may be read. The same look-ups are made
+        whether it is hidden or absent."""
+        require(caller, kind, "r")
+        custodian, patient = whose(self.store, f"{kind}/{identity}")
+        access = self._own(caller)
+        if caller.citizen is not None or custodian in (caller.facility, EXCHANGE):
+            return access
+        share = self._share(caller, people.of_patient(self.store, patient))
+        if share is not None:
+            access = replace(access, shares=(share,))
+        if not about_a_person(kind):
+            access = self._by_referrers(caller, access, f"{kind}/{identity}", custodian)
+        return access
+
+    def to_search(self, caller: Caller, query: Query) -> tuple[Access, Query]:
+        """The Access, and the query with each Patient it names widened to the whole person, where
+        the caller may read that Patient."""
+        require(caller, query.type, "s")
+        access = self._own(caller)
+        clauses = []
+        for clause in query.clauses:
+            if clause in query.references("Patient"):
+                shares, wider = self._named(caller, access, clause)
+                access = replace(access, shares=access.shares + shares)
+                clause = widen(clause, wider) if wider else clause
+            clauses.append(clause)
+        return access, replace(query, clauses=tuple(clauses))
+
+    def to_write(self, caller: Caller, kind: str, letter: str) -> Access:
+        """The caller's own custody: consent never permits a write."""
+        require(caller, kind, letter)
+        if kind == "AuditEvent" or caller.citizen is not None and kind in IDENTITY:
+            raise forbidden(f"{kind} is written by the exchange alone.")
+        return self._own(caller)
+
+    def on_write(
+        self, caller: Caller, resource: Mapping[str, Any]
+    ) -> tuple[list[tuple[str, ...]], list[Also]]:
+        """What a write brings with it: terms of who else may read it, and, where a citizen's
+        consents change, their epoch. Refuses what this writer may not say (422)."""
+        if caller.citizen is None:
+            if resource["resourceType"] == "Consent":
+                grants.check_written(self.store, self.zone, caller, resource, None)
+            return [], []
+        person = people.of_patient(self.store, caller.citizen)
+        check_about(resource, person)
+        if resource["resourceType"] != "Consent":
+            return [], []
+        terms = grants.check_written(self.store, self.zone, caller, resource, person)
+        return terms, self.on_delete(caller, "Consent")
+
+    def on_delete(self, caller: Caller, kind: str) -> list[Also]:
+        if caller.citizen is None or kind != "Consent":
+            return []
+        citizen = caller.citizen
+        return [lambda session, _: people.rise(self.store, citizen, session)]
+
+    def viewer(self, caller: Caller, letter: str) -> Viewer:
+        """Whose view of the journal this caller has."""
+        require(caller, "AuditEvent", letter)
+        if caller.citizen is None:
+            return Viewer(caller.facility)
+        person = people.of_patient(self.store, caller.citizen)
+        return Viewer(None, person.patients if person else frozenset({caller.citizen}))
+
+    def explain(self, event: Event) -> Event | None:
+        """Whom a request of a facility would have concerned, had it not been refused, and why:
+        for that citizen's own view of the journal."""
+        if event.status == 404:
+            person = people.of_patient(self.store, whose(self.store, _record(event.asked))[1])
+        elif event.interaction == "search-type" and event.status == 200:
+            person = people.of_patient(self.store, _patient_named(event.asked))
+        else:
+            return None
+        if person is None or event.facility is None:
+            return None
+        ask = Ask(event.facility, event.practitioner, None, event.purpose or "")
+        compiled = grants.of_person(self.store, self.zone, person)
+        decision = consent.decide(compiled, ask, self.store.clock(), person.id)
+        if decision and event.status == 200 or event.facility in person.facilities:
+            return None
+        reason = decision.reason if isinstance(decision, Deny) else "not among what is permitted"
+        return replace(
+            event,
+            id=new_id(self.store),
+            recorded=instant_text(self.store.instant()),
+            status=403,
+            entities=(Entity(person.id),),
+            refusal_of=event.id,
+            reason=reason,
+        )
+
+    def _own(self, caller: Caller) -> Access:
+        if caller.citizen is None:
+            return Access(caller.facility, True, grantee=caller.facility)
+        person = people.of_patient(self.store, caller.citizen)
+        shares = (_whole(person),) if person is not None else ()
+        return Access(caller.citizen, True, shares)
+
+    def _share(self, caller: Caller, person: Person | None) -> Share | None:
+        """What this facility may see of the person: by consent, or by being linked."""
+        if person is None:
+            return None
+        decision = self.decide(caller, person)
+        linked = caller.facility in person.facilities
+        if isinstance(decision, Permit):
+            identity = linked or decision.identity
+            return _share(person, decision.limits, identity, decision.consents)
+        return _share(person, Limits(()), True, ()) if linked else None
+
+    def decide(self, caller: Caller, person: Person) -> Permit | Deny:
+        ask = Ask(caller.facility, caller.practitioner, caller.role, caller.purpose)
+        compiled = grants.of_person(self.store, self.zone, person)
+        return consent.decide(compiled, ask, self.store.clock(), person.id)
+
+    def _named(
+        self, caller: Caller, access: Access, clause: Clause
+    ) -> tuple[tuple[Share, ...], list[str]]:
+        """Shares of the persons whom a clause names, and the Patients that it means by them."""
+        shares: dict[str, Share] = {}
+        for patient in named(clause, "Patient")[:MOST_PATIENTS_NAMED]:
+            person = people.of_patient(self.store, patient)
+            share = self._sees(caller, access, patient, person)
+            if share is not None:
+                shares[share.person] = share
+        meant = [each for share in shares.values() for each in sorted(share.patients)]
+        return tuple(shares.values()) if caller.citizen is None else (), meant
+
+    def _sees(
+        self, caller: Caller, access: Access, patient: str, person: Person | None
+    ) -> Share | None:
+        """The person's share if the caller may read this Patient of theirs."""
+        if caller.citizen is not None:
+            known = person.id if person is not None else None
+            return next((each for each in access.shares if each.person == known), None)
+        share = self._share(caller, person)
+        if share is None and person is not None:
+            share = _share(person, Limits(()), False, ())
+        seeing = replace(access, shares=(share,) if share else ())
+        return share if Repository(self.store, seeing).sees([patient]) else None
+
+    def _by_referrers(
+        self, caller: Caller, access: Access, reference: str, custodian: str | None
+    ) -> Access:
+        """A record without a patient shows where the caller may read one that refers to it."""
+        found = referrers(self.store, reference, custodian, MOST_REFERRERS)
+        persons = {
+            person.id: person
+            for patient in dict.fromkeys(each["patient"] for each in found)
+            if (person := people.of_patient(self.store, patient)) is not None
+        }
+        shares = tuple(
+            share for each in persons.values() if (share := self._share(caller, each)) is not None
+        )
+        seen = Repository(self.store, replace(access, shares=shares))
+        if seen.sees([each["_id"] for each in found if each["patient"]]):
+            return replace(access, instances=frozenset({reference}))
+        return access
+
+
+def check_about(resource: Mapping[str, Any], person: Person | None) -> None:
+    """A citizen writes about themselves alone."""
+    facts = read_facts({**resource, "id": "new"}, "")
+    named = facts.others | ({facts.patient} if facts.patient else set())
+    if person is None or not named or not named <= person.patients:
+        own = "A citizen's own record must name them, and nobody else, as its patient."
+        raise unprocessable([Issue("business-rule", own, f"{facts.type}.subject")])
+
+
+def _record(asked: str) -> str:
+    return "/".join(asked.split("/")[:2])
+
+
+def _patient_named(asked: str) -> str | None:
+    """The Patient that a search named, as it was asked."""
+    kind, _, pairs = asked.partition("?")
+    query = parse_query(kind, parse_qsl(pairs), lenient=True)
+    found = [each for clause in query.references("Patient") for each in named(clause, "Patient")]
+    return found[0] if found else None
+
+
+def require(caller: Caller, kind: str, letter: str) -> None:
+    """403 where the token's scopes don't cover the interaction (one of c, r, u, d, s).
+
+    A `patient/` scope means one citizen's record: without that citizen it covers nothing.
+    """
+    levels = ("patient", "user") if caller.citizen else ("system", "user")
+    if not any(scope.level in levels for scope in caller.scopes.allows(kind, letter)):
+        raise forbidden(f"The token has no scope for {kind} with {letter!r}.")
+
+
+def _whole(person: Person) -> Share:
+    return Share(person.id, person.patients, person.custodians, None, True, ())
+
+
+def _share(
+    person: Person, limits: Limits, identity: bool, consents: tuple[str, ...]
+) -> Share:
+    return Share(person.id, person.patients, person.custodians, limits, identity, consents)

@@ -1,0 +1,201 @@
+"""Query string → Query. Nothing is ignored in silence: a filter ignored is a disclosure.
+
+https://hl7.org/fhir/R4/search.html · lenient handling: https://hl7.org/fhir/R4/search.html#errors
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
+from typing import Any, Callable, Iterable
+
+from hie_server.fhir.clauses import (
+    Clause,
+    Moment,
+    clause_of,
+    id_clause,
+    malformed,
+    updated_clause,
+)
+from hie_server.fhir.escapes import split
+from hie_server.fhir.index import parameters_for
+from hie_server.fhir.outcomes import FhirError, bad_request
+from hie_server.fhir.references import read_target
+from hie_server.fhir.resources import is_id
+from hie_server.fhir.spans import Span
+from hie_server.fhir.terms import Term
+
+__all__ = ["Clause", "Query", "Span", "named", "parse_query", "widen"]
+
+COUNT, MOST = 20, 1_000
+LONGEST = MOST_VALUES = 1_000
+MOST_PAIRS = 100
+NEWEST_FIRST = (("_lastUpdated", True),)
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# What R4 lets a server leave out where the client asks for lenient handling.
+_FORGIVEN = ("not-supported", "required", "value")
+
+
+@dataclass(frozen=True)
+class Query:
+    """`sort`: (parameter, descending) · `total`: none, estimate or accurate · `summary`: "" or
+    count · `cursor`: "" on the first page · `applied`: the pairs that count, for the self link."""
+
+    type: str
+    clauses: tuple[Clause, ...]
+    sort: tuple[tuple[str, bool], ...] = NEWEST_FIRST
+    count: int = COUNT
+    total: str = "none"
+    summary: str = ""
+    cursor: str = ""
+    applied: tuple[tuple[str, str], ...] = ()
+
+    def references(self, target: str) -> tuple[Clause, ...]:
+        """The clauses that may name resources of type `target`, `_id` among them; see `named`."""
+        return tuple(each for each in self.clauses if self._may_name(each, target))
+
+    def _may_name(self, clause: Clause, target: str) -> bool:
+        if clause.kind == "id":
+            return self.type == target
+        if clause.kind != "reference" or clause.modifier not in ("", target):
+            return False
+        return target in parameters_for(self.type)[clause.parameter].target
+
+
+def named(clause: Clause, target: str) -> tuple[str, ...]:
+    """The `target/id` that a clause of `references(target)` may mean; an id alone may mean one."""
+    found = []
+    for value in clause.values:
+        if is_id(value):
+            found.append(f"{target}/{value}")
+        elif read_target(value).is_relative and read_target(value).type == target:
+            found.append(read_target(value).url)
+    return tuple(dict.fromkeys(found))
+
+
+def widen(clause: Clause, references: Iterable[str]) -> Clause:
+    """The clause, met by these references (`Patient/a`) as well."""
+    more = tuple(references)
+    if clause.kind == "id":
+        ids = (each.rpartition("/")[2] for each in more)
+        return replace(clause, values=tuple(dict.fromkeys((*clause.values, *ids))))
+    terms = (
+        Term(clause.parameter, "id" if is_id(each) else "reference", each) for each in more
+    )
+    return replace(
+        clause,
+        values=tuple(dict.fromkeys((*clause.values, *more))),
+        any_of=tuple(dict.fromkeys((*clause.any_of, *terms))),
+    )
+
+
+def parse_query(
+    type: str,
+    pairs: Iterable[tuple[str, str]],
+    *,
+    lenient: bool = False,
+    zone: tzinfo = UTC,
+    now_ms: int = 0,
+) -> Query:
+    """FhirError 400 names the parameter and what would be right.
+
+    With `lenient`, what isn't known here is dropped, and is not in `applied`; a known parameter
+    with a value that it can't have stays an error.
+    """
+    pairs, moment = list(pairs), Moment(zone, now_ms)
+    if len(pairs) > MOST_PAIRS:
+        raise bad_request(f"A search has at most {MOST_PAIRS} parameters.", code="too-long")
+    clauses: list[Clause] = []
+    applied: list[tuple[str, str]] = []
+    controls: dict[str, Any] = {}
+    for name, value in pairs:
+        try:
+            _check(name, value)
+            if name in _CONTROLS:
+                _control(controls, name, value)
+            elif name not in ("_format", "_pretty"):
+                clauses.append(_clause(type, name, value, moment))
+        except FhirError as error:
+            if lenient and error.issues[0].code in _FORGIVEN:
+                continue
+            raise
+        if name != "_cursor":
+            applied.append((name, value))
+    return Query(type, tuple(clauses), applied=tuple(applied), **controls)
+
+
+def _check(name: str, value: str) -> None:
+    if _UNSEEN.search(name) or _UNSEEN.search(value):
+        shown = _UNSEEN.sub("\ufffd", name)
+        raise bad_request(f"{shown}: control characters can't be searched for.", shown)
+    if not name:
+        raise bad_request("A parameter without a name: write name=value.", code="required")
+    if not value:
+        raise bad_request(f"{name} has no value: give one, or leave it out.", name, "required")
+
+
+def _clause(type: str, name: str, value: str, moment: Moment) -> Clause:
+    code, _, modifier = name.partition(":")
+    values = split(value, ",")
+    if not all(values):
+        raise malformed(name, value, "a list of values: one of them is empty")
+    if len(values) > MOST_VALUES:
+        raise bad_request(f"{name} has at most {MOST_VALUES:,} values.", name, "too-long")
+    if max(map(len, values)) > LONGEST:
+        raise bad_request(f"{name}: a value has at most {LONGEST:,} characters.", name, "too-long")
+    if name == "_id":
+        return id_clause(values)
+    if name == "_lastUpdated":
+        return updated_clause(values, moment)
+    parameter = parameters_for(type).get(code)
+    if parameter is None or name.endswith(":"):
+        raise _unknown(type, name)
+    return clause_of(parameter, modifier, values, moment)
+
+
+def _unknown(type: str, name: str) -> FhirError:
+    known = ", ".join(["_id", "_lastUpdated", *parameters_for(type)])
+    diagnostics = f"A search of {type} can't use {name[:100]}; it can use {known}."
+    return bad_request(diagnostics, name[:100], "not-supported")
+
+
+def _control(controls: dict[str, Any], name: str, value: str) -> None:
+    field, read = _CONTROLS[name]
+    if field in controls:
+        raise bad_request(f"{name} is given more than once.", name)
+    controls[field] = read(value)
+
+
+def _count(value: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]*", value) or len(value) > LONGEST:
+        raise bad_request(f"_count must be a whole number from 1 to {MOST}.", "_count", "value")
+    return min(int(value), MOST)
+
+
+def _sort(value: str) -> tuple[tuple[str, bool], ...]:
+    if value not in ("_lastUpdated", "-_lastUpdated"):
+        right = "_sort must be _lastUpdated or -_lastUpdated."
+        raise bad_request(right, "_sort", "not-supported")
+    return (("_lastUpdated", value.startswith("-")),)
+
+
+def _total(value: str) -> str:
+    if value not in ("none", "estimate", "accurate"):
+        raise bad_request("_total must be none, estimate or accurate.", "_total", "value")
+    return value
+
+
+def _summary(value: str) -> str:
+    if value not in ("count", "false"):
+        raise bad_request("_summary must be count or false.", "_summary", "not-supported")
+    return "count" if value == "count" else ""
+
+
+_CONTROLS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "_count": ("count", _count),
+    "_sort": ("sort", _sort),
+    "_total": ("total", _total),
+    "_summary": ("summary", _summary),
+    "_cursor": ("cursor", str),
+}

@@ -1,0 +1,61 @@
+"""The database and what every part of the store needs beside it.
+
+Write concern majority and journaled, reads from the primary: what an answer rests on is never
+rolled back. https://www.mongodb.com/docs/manual/reference/write-concern/
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Callable
+
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
+
+from hie_server.store.sealing import Seal
+
+Document = dict[str, Any]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A database with the seal of its records, a clock (aware UTC) and a source of random bytes."""
+
+    client: MongoClient[Document]
+    db: Database[Document]
+    seal: Seal
+    clock: Callable[[], datetime] = now
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+    def instant(self) -> datetime:
+        """Now, cut to the milliseconds that MongoDB keeps."""
+        moment = self.clock()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def connect(uri: str) -> tuple[MongoClient[Document], Database[Document]]:
+    """The client and the database its URI names (`hie` where it names none)."""
+    client: MongoClient[Document] = MongoClient(
+        uri,
+        tz_aware=True,
+        uuidRepresentation="standard",
+        serverSelectionTimeoutMS=5000,
+        connectTimeoutMS=3000,
+        retryWrites=True,
+        appname="hie",
+    )
+    database: Database[Document] = client.get_default_database("hie").with_options(
+        codec_options=CodecOptions(tz_aware=True),
+        read_preference=ReadPreference.PRIMARY,
+        read_concern=ReadConcern("majority"),
+        write_concern=WriteConcern("majority", j=True),
+    )
+    return client, database

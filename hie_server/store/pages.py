@@ -1,0 +1,115 @@
+"""One page of a search: keyset by (updated, _id), counts only of what may be seen.
+
+A clause that terms can't answer exactly is asked of the decrypted body, up to a bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Iterator
+
+from hie_server.fhir.match import satisfies
+from hie_server.fhir.outcomes import FhirError, Issue
+from hie_server.fhir.query import Clause, Query
+from hie_server.fhir.resources import parse
+from hie_server.store.access import NOTHING, Filter
+from hie_server.store.database import Store
+from hie_server.store.filters import conditions
+from hie_server.store.records import Row, open_body
+
+MOST_BODIES = 2_000
+BATCH = 100
+Key = tuple[datetime, str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """`rows` of this page · `after`: the key the next one starts behind, None on the last ·
+    `total`: None where it was not asked for."""
+
+    rows: tuple[Row, ...]
+    after: Key | None
+    total: int | None
+
+
+def find_page(
+    store: Store, collection: str, branches: list[Filter], query: Query, after: Key | None
+) -> Page:
+    """`branches`: the alternatives under which a row may be seen; none, and nothing is found."""
+    seen = _Seen(store, collection, branches, query)
+    total = seen.count() if query.total != "none" or query.summary == "count" else None
+    if query.summary == "count":
+        return Page((), None, total)
+    rows = seen.first(query.count + 1, after)
+    more = len(rows) > query.count
+    rows = rows[: query.count]
+    return Page(tuple(rows), _key(rows[-1]) if more else None, total)
+
+
+def _key(row: Row) -> Key:
+    return row["updated"], row["_id"]
+
+
+class _Seen:
+    """The rows that the query matches and the caller may see."""
+
+    def __init__(self, store: Store, collection: str, branches: list[Filter], query: Query):
+        self.store, self.collection = store, store.db[collection]
+        self.wanted = conditions(query, store.seal)
+        self.branches = branches
+        self.residual = [clause for clause in query.clauses if not clause.exact]
+        self.descending = query.sort[0][1]
+
+    def filter(self, after: Key | None = None) -> Filter:
+        wanted = [*self.wanted, *([self._behind(after)] if after else [])]
+        if not self.branches:
+            return NOTHING
+        return {"$or": [{"$and": [branch, *wanted]} for branch in self.branches]}
+
+    def _behind(self, after: Key) -> Filter:
+        further = "$lt" if self.descending else "$gt"
+        updated, identity = after
+        return {
+            "$or": [
+                {"updated": {further: updated}},
+                {"updated": updated, "_id": {further: identity}},
+            ]
+        }
+
+    def count(self) -> int:
+        if not self.residual:
+            return self.collection.count_documents(self.filter())
+        return sum(1 for _ in self._checked(None, self.collection.estimated_document_count() + 1))
+
+    def first(self, number: int, after: Key | None) -> list[Row]:
+        if not self.residual:
+            return list(self._rows(after, number))
+        rows = []
+        for row in self._checked(after, number):
+            rows.append(row)
+            if len(rows) == number:
+                break
+        return rows
+
+    def _rows(self, after: Key | None, limit: int = 0) -> Iterator[Row]:
+        direction = -1 if self.descending else 1
+        cursor = self.collection.find(self.filter(after), limit=limit)
+        yield from cursor.sort([("updated", direction), ("_id", direction)])
+
+    def _checked(self, after: Key | None, number: int) -> Iterator[Row]:
+        """Rows whose bodies bear the residual clauses out, each looked at once."""
+        looked_at = 0
+        for row in self._rows(after):
+            looked_at += 1
+            if looked_at > MOST_BODIES:
+                raise _too_costly(self.residual)
+            body: dict[str, Any] = parse(open_body(row, self.store.seal))
+            if all(satisfies(body, clause) for clause in self.residual):
+                yield row
+
+
+def _too_costly(residual: list[Clause]) -> FhirError:
+    names = ", ".join(sorted({clause.parameter for clause in residual}))
+    diagnostics = f"Too many resources to look through for {names}: narrow the search."
+    return FhirError(403, [Issue("too-costly", diagnostics)])

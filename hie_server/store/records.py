@@ -1,0 +1,143 @@
+"""The record on disk: a resource as a row of `resources` or `history`, and back.
+
+Only ids of our own making, dates, ranks and sizes are in the clear (README, "What is on disk").
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Iterable, Iterator, Mapping
+
+from bson.binary import Binary
+
+from hie_server.fhir.facts import Facts, read_facts
+from hie_server.fhir.index import Term, index
+from hie_server.fhir.outcomes import FhirError, Issue
+from hie_server.fhir.resources import dump
+from hie_server.store.access import EXCHANGE
+from hie_server.store.sealing import Seal
+
+MOST_BYTES = 15 * 1024 * 1024
+
+Row = dict[str, Any]
+Resource = dict[str, Any]
+
+
+def stamp(resource: Mapping[str, Any], identity: str, version: int, updated: datetime) -> Resource:
+    """The resource with the id and meta that the server gives, its properties in their order."""
+    meta = {
+        "versionId": str(version),
+        "lastUpdated": instant_text(updated),
+        **{
+            name: value
+            for name, value in resource.get("meta", {}).items()
+            if name not in ("versionId", "lastUpdated")
+        },
+    }
+    rest = {
+        name: value
+        for name, value in resource.items()
+        if name not in ("resourceType", "id", "meta")
+    }
+    return {"resourceType": resource["resourceType"], "id": identity, "meta": meta, **rest}
+
+
+def instant_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def row_of(
+    resource: Resource,
+    custodian: str,
+    updated: datetime,
+    seal: Seal,
+    zone: tzinfo,
+    extra: Iterable[tuple[str, ...]] = (),
+) -> Row:
+    """The row of a stamped resource; `extra`: terms that access is decided by."""
+    facts = read_facts(resource, custodian, zone)
+    found = index(resource, zone)
+    kept = _hashed(seal, _kept(facts, extra))
+    row: Row = {
+        "_id": facts.reference,
+        "type": facts.type,
+        "version": int(resource["meta"]["versionId"]),
+        "updated": updated,
+        "tombstone": False,
+        "custodian": custodian,
+        "patient": seal.opaque(facts.patient) if facts.patient else None,
+        "others": sorted(seal.opaque(each) for each in facts.others),
+        "rank": facts.rank,
+        "labels": sorted(facts.labels),
+        "kinds": _hashed(seal, (("kind", each) for each in facts.kinds)),
+        "when": {"lo": facts.when[0], "hi": facts.when[1]} if facts.when else None,
+        "index": _hashed(seal, _terms(facts, found.terms)) + kept,
+        "kept": kept,
+        "ranges": [
+            {"p": range_term(seal, facts.type, each.parameter), "lo": each.lo, "hi": each.hi}
+            for each in found.ranges
+        ],
+    }
+    return _sealed(row, dump(resource), seal)
+
+
+def tombstone_of(row: Row, updated: datetime) -> Row:
+    """The row that follows a deleted one: whose it was stays, what it said goes."""
+    return {
+        **row,
+        "version": row["version"] + 1,
+        "updated": updated,
+        "tombstone": True,
+        "index": row["kept"],
+        "ranges": [],
+        "body": None,
+        "kid": None,
+    }
+
+
+def history_of(row: Row) -> Row:
+    """The row of a version that another has replaced."""
+    past = {name: value for name, value in row.items() if name != "ranges"}
+    return {**past, "_id": f"{row['_id']}/{row['version']}", "resource": row["_id"]}
+
+
+def open_body(row: Row, seal: Seal) -> bytes:
+    """The resource's bytes as they were stored."""
+    reference = row.get("resource", row["_id"])
+    return seal.open(row["kid"], bytes(row["body"]), f"{reference}|{row['version']}")
+
+
+def _sealed(row: Row, body: bytes, seal: Seal) -> Row:
+    if len(body) > MOST_BYTES:
+        issue = Issue("too-long", f"The resource is over {MOST_BYTES} bytes as it is stored.")
+        raise FhirError(422, [issue])
+    owner = row["patient"] or row["custodian"] or EXCHANGE
+    kid, sealed = seal.seal(owner, body, f"{row['_id']}|{row['version']}")
+    return {**row, "body": Binary(sealed), "kid": kid}
+
+
+def type_terms(kind: str) -> tuple[tuple[str, ...], ...]:
+    return (kind, "-type", ""), ("*", "-type", "")
+
+
+def _terms(facts: Facts, terms: frozenset[Term]) -> Iterator[tuple[str, ...]]:
+    yield from type_terms(facts.type)
+    for term in terms:
+        yield (facts.type, *term)
+
+
+def _kept(facts: Facts, extra: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """The terms that access is decided by: a tombstone keeps them, and no search finds it."""
+    for reference in facts.refs:
+        yield "*", "-ref", "", reference
+    for author in facts.authors:
+        yield "*", "-author", "", author
+    yield from extra
+
+
+def _hashed(seal: Seal, terms: Iterable[tuple[str, ...]]) -> list[Binary]:
+    return sorted({Binary(seal.term(*parts)) for parts in terms})
+
+
+def range_term(seal: Seal, kind: str, parameter: str) -> Binary:
+    return Binary(seal.term(kind, "-range", parameter))

@@ -1,0 +1,250 @@
+"""FHIR's REST API: the route table, and handlers of a sentence: parse, authorise, ask, reply.
+
+https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, g, request
+
+from hie_server.audit.events import SEARCHABLE, Entity
+from hie_server.authz.rules import require
+from hie_server.fhir import bundle, capability
+from hie_server.fhir.bundle import Entry
+from hie_server.fhir.definitions import resource_types
+from hie_server.fhir.outcomes import FhirError, Issue, bad_request, not_found, unprocessable
+from hie_server.fhir.query import Query, parse_query
+from hie_server.fhir.resources import dump, is_id, parse
+from hie_server.fhir.validator import validate
+from hie_server.store.access import Access
+from hie_server.store.pages import Page
+from hie_server.store.records import instant_text
+from hie_server.store.repository import Version
+from hie_server.web import journaling
+from hie_server.web.exchange import exchange
+from hie_server.web.limits import body_of, form_pairs, if_match, preference
+from hie_server.web.paging import cursor_of, read_cursor
+from hie_server.web.replies import fhir_response, reply, reply_written
+
+blueprint = Blueprint("fhir", __name__, url_prefix="/fhir")
+MOST_VERSIONS = 100
+
+
+@blueprint.get("/metadata")
+def metadata() -> Response:
+    settings = exchange().settings
+    token_endpoint = f"{settings.base_url}/oauth/token"
+    only = {"AuditEvent": SEARCHABLE}
+    statement = capability.statement(settings.fhir_base, token_endpoint, only)
+    return fhir_response(dump(statement))
+
+
+@blueprint.get("/<kind>/<identity>")
+def read(kind: str, identity: str) -> Response:
+    _asked("read", kind, identity)
+    if kind == "AuditEvent":
+        return _read_journal(identity)
+    access = exchange().rules.to_read(g.caller, kind, identity)
+    return _one(access, exchange().repository(access).read(kind, identity))
+
+
+@blueprint.get("/<kind>/<identity>/_history/<version>")
+def vread(kind: str, identity: str, version: str) -> Response:
+    _asked("vread", kind, identity, f"/_history/{version}")
+    access = exchange().rules.to_read(g.caller, kind, identity)
+    number = int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 0
+    return _one(access, exchange().repository(access).vread(kind, identity, number))
+
+
+@blueprint.get("/<kind>/<identity>/_history")
+def history(kind: str, identity: str) -> Response:
+    _asked("history-instance", kind, identity, "/_history")
+    access = exchange().rules.to_read(g.caller, kind, identity)
+    count, before = _history_page()
+    versions = exchange().repository(access).history(kind, identity, before, count + 1)
+    return _history_bundle(access, f"{kind}/{identity}", versions, count)
+
+
+@blueprint.get("/<kind>")
+def search(kind: str) -> Response:
+    return _search(kind, list(request.args.items(multi=True)))
+
+
+@blueprint.post("/<kind>/_search")
+def search_by_post(kind: str) -> Response:
+    return _search(kind, form_pairs())
+
+
+@blueprint.post("/<kind>")
+def create(kind: str) -> Response:
+    _asked("create", kind)
+    access = exchange().rules.to_write(g.caller, kind, "c")
+    resource = _valid(kind)
+    terms, also = exchange().rules.on_write(g.caller, resource)
+    repository = exchange().repository(access)
+    written = [*also, journaling.with_write(201)]
+    return reply_written(repository.create(resource, written, terms), 201)
+
+
+@blueprint.put("/<kind>/<identity>")
+def update(kind: str, identity: str) -> Response:
+    _asked("update", kind, identity)
+    access = exchange().rules.to_write(g.caller, kind, "u")
+    repository = exchange().repository(access)
+    repository.check_mine(kind, identity)
+    expected = if_match()
+    resource = _valid(kind, identity)
+    terms, also = exchange().rules.on_write(g.caller, resource)
+    written = [*also, journaling.with_write(201)]
+    return reply_written(
+        repository.update(kind, identity, resource, expected, written, terms), 200
+    )
+
+
+@blueprint.delete("/<kind>/<identity>")
+def delete(kind: str, identity: str) -> Response:
+    _asked("delete", kind, identity)
+    access = exchange().rules.to_write(g.caller, kind, "d")
+    repository = exchange().repository(access)
+    repository.check_mine(kind, identity)
+    written = [*exchange().rules.on_delete(g.caller, kind), journaling.with_write(204)]
+    return reply_written(repository.delete(kind, identity, if_match(), written), 204)
+
+
+def _asked(interaction: str, kind: str, identity: str | None = None, rest: str = "") -> None:
+    """Notes what is asked; refuses what can't be the name of a type or an id."""
+    journaling.note(interaction, kind if identity is None else f"{kind}/{identity}{rest}")
+    if kind not in resource_types():
+        diagnostics = f"{kind[:40]!r} is no resource type of R4."
+        raise FhirError(404, [Issue("not-supported", diagnostics)])
+    if identity is not None and not is_id(identity):
+        require(g.caller, kind, "r")
+        raise not_found()
+
+
+def _valid(kind: str, identity: str | None = None) -> dict[str, Any]:
+    """The body as a resource of this type (and id), or every fault in it."""
+    resource = parse(body_of(request))
+    if resource.get("resourceType") != kind:
+        raise bad_request(f"The body's resourceType must be {kind}, as in the URL.", "resourceType")
+    if identity is not None and resource.get("id") != identity:
+        raise bad_request("The body's id must be the URL's.", f"{kind}.id")
+    issues = validate(resource)
+    if any(each.severity == "error" for each in issues):
+        raise unprocessable(issues)
+    return resource
+
+
+def _one(access: Access, version: Version) -> Response:
+    consents = _consents(access, version.patient, version.custodian)
+    journaling.note_entities([journaling.entity(version, consents)])
+    return reply(version)
+
+
+def _search(kind: str, pairs: list[tuple[str, str]]) -> Response:
+    journaling.note("search-type", f"{kind}?{urlencode(pairs)}")
+    _asked_search(kind, pairs)
+    lenient = preference("handling", ("strict", "lenient")) == "lenient"
+    settings, now = exchange().settings, exchange().store.clock()
+    query = parse_query(
+        kind, pairs, lenient=lenient, zone=settings.timezone, now_ms=int(now.timestamp() * 1000)
+    )
+    after = read_cursor(query, g.caller)
+    if kind == "AuditEvent":
+        return _search_journal(query, after)
+    access, wider = exchange().rules.to_search(g.caller, query)
+    repository = exchange().repository(access)
+    page = repository.search(wider, after)
+    versions = repository.versions(page)
+    _note_patients(access, versions)
+    entries = [Entry(each.reference, each.body) for each in versions]
+    return _searchset(query, entries, page)
+
+
+def _asked_search(kind: str, pairs: list[tuple[str, str]]) -> None:
+    asked = g.record.asked
+    _asked("search-type", kind)
+    g.record.asked = asked
+
+
+def _searchset(query: Query, entries: Iterable[Entry], page: Page) -> Response:
+    base = exchange().settings.fhir_base
+    own = f"{base}/{query.type}"
+    applied = list(query.applied)
+    links = {"self": f"{own}?{urlencode(applied)}" if applied else own}
+    if page.after is not None:
+        cursor = cursor_of(query, g.caller, page.after)
+        links["next"] = f"{own}?{urlencode([*applied, ('_cursor', cursor)])}"
+    return fhir_response(bundle.searchset(base, entries, links, page.total))
+
+
+def _note_patients(access: Access, versions: list[Version]) -> None:
+    patients: dict[str | None, Entity] = {}
+    for each in versions:
+        if each.patient not in patients:
+            consents = _consents(access, each.patient, each.custodian)
+            patients[each.patient] = Entity(journaling.shown(each.patient), None, consents)
+    journaling.note_entities([each for each in patients.values() if each.patient])
+
+
+def _consents(access: Access, patient: str | None, custodian: str) -> tuple[str, ...]:
+    """The consents that a record of another custodian was returned by."""
+    if custodian == access.custodian:
+        return ()
+    return next((each.consents for each in access.shares if patient in each.patients), ())
+
+
+def _history_page() -> tuple[int, int | None]:
+    """(_count, the version to go on before)."""
+    count = request.args.get("_count", str(MOST_VERSIONS))
+    before = request.args.get("_before")
+    unknown = set(request.args) - {"_count", "_before", "_format", "_pretty"}
+    if unknown:
+        raise bad_request(f"{min(unknown)[:40]!r} is no parameter of an instance's history.")
+    for name, value in (("_count", count), ("_before", before or "1")):
+        if not value.isascii() or not value.isdigit() or not 0 < int(value[:9]) < 10**8:
+            raise bad_request(f"{name} must be a whole number of at least 1.", name)
+    return min(int(count), MOST_VERSIONS), int(before) if before else None
+
+
+def _history_bundle(
+    access: Access, reference: str, versions: list[Version], count: int
+) -> Response:
+    base = exchange().settings.fhir_base
+    own = f"{base}/{reference}/_history"
+    links = {"self": own}
+    if len(versions) > count:
+        versions = versions[:count]
+        rest = {"_count": str(count), "_before": str(versions[-1].version)}
+        links["next"] = f"{own}?{urlencode(rest)}"
+    journaling.note_entities(
+        [journaling.entity(v, _consents(access, v.patient, v.custodian)) for v in versions]
+    )
+    return fhir_response(bundle.history(base, [_past(each) for each in versions], links))
+
+
+def _past(version: Version) -> Entry:
+    kind = version.reference.partition("/")[0]
+    etag, updated = f'W/"{version.version}"', instant_text(version.updated)
+    if version.body is None:
+        request_, status = ("DELETE", version.reference), "204"
+    elif version.version == 1:
+        request_, status = ("POST", kind), "201"
+    else:
+        request_, status = ("PUT", version.reference), "200"
+    return Entry(version.reference, version.body, request_, status, etag, updated)
+
+
+def _read_journal(identity: str) -> Response:
+    viewer = exchange().rules.viewer(g.caller, "r")
+    return fhir_response(dump(exchange().journal.read(viewer, identity)))
+
+
+def _search_journal(query: Query, after: Any) -> Response:
+    journal = exchange().journal
+    page = journal.search(exchange().rules.viewer(g.caller, "s"), query, after)
+    entries = [Entry(row["_id"], dump(journal.rendered(row))) for row in page.rows]
+    return _searchset(query, entries, page)

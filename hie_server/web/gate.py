@@ -1,0 +1,84 @@
+"""The gate before /fhir: limits, the token, and one shape for every error.
+
+What is not listed as public asks for a token before its handler runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+from flask import Flask, Response, g, jsonify, request
+from pymongo.errors import PyMongoError
+from werkzeug.exceptions import HTTPException
+
+from hie_server.audit.journal import unavailable
+from hie_server.authz import tokens
+from hie_server.fhir.outcomes import FhirError, Issue
+from hie_server.web import journaling
+from hie_server.web.exchange import exchange
+from hie_server.web.limits import check_accept, check_size
+from hie_server.web.replies import reply_error, secure
+
+log = logging.getLogger("hie.web")
+PREFIX = "/fhir"
+PUBLIC = ("/fhir/metadata", "/fhir/.well-known/smart-configuration")
+CODES = {404: "not-found", 405: "not-supported", 413: "too-long", 415: "not-supported"}
+
+
+def guard(app: Flask) -> None:
+    app.before_request(_before)
+    app.after_request(_after)
+    app.register_error_handler(FhirError, reply_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(PyMongoError, _database_error)
+    app.register_error_handler(Exception, _fault)
+
+
+def _before() -> None:
+    if not _guarded():
+        return
+    journaling.begin()
+    check_size(request)
+    if request.path in PUBLIC:
+        return
+    authorization = request.headers.getlist("Authorization")
+    g.caller = tokens.caller(exchange().store, ",".join(authorization) or None)
+    check_accept(request)
+
+
+def _after(response: Response) -> Response:
+    if not _guarded() or "record" not in g:
+        return secure(response)
+    try:
+        return secure(journaling.finish(response))
+    except (FhirError, PyMongoError):
+        return secure(reply_error(unavailable()))
+
+
+def _guarded() -> bool:
+    return request.path == PREFIX or request.path.startswith(f"{PREFIX}/")
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if not _guarded():
+        response = jsonify(error=error.name)
+        response.status_code = status
+        return response
+    headers = {k: v for k, v in error.get_headers() if k in ("Allow", "Location")}
+    issue = Issue(CODES.get(status, "processing"), f"{error.name}.")
+    return reply_error(FhirError(status, [issue], headers))
+
+
+def _database_error(error: PyMongoError) -> Response:
+    log.error("The database failed: %s", type(error).__name__)
+    return reply_error(unavailable())
+
+
+def _fault(error: Exception) -> Response:
+    """The place of a fault is logged, never its text: it may hold a person's data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
+    log.error("A fault, %s: %s", type(error).__name__, where)
+    return reply_error(FhirError(500, [Issue("exception", "The exchange failed at this.")]))

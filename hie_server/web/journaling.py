@@ -1,0 +1,140 @@
+"""Every request under /fhir is journaled before its answer leaves; a write with its record.
+
+What carries no valid token is counted by address and minute instead: a flood must not fill the
+journal.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flask import Response, g, request
+
+from hie_server.audit.events import Entity, Event
+from hie_server.authz.tokens import Caller
+from hie_server.store.database import Store
+from hie_server.store.records import instant_text
+from hie_server.store.repository import Also, Version, new_id
+from hie_server.web.exchange import exchange
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9\-._]{1,64}")
+REFUSED = ("read", "vread", "history-instance", "search-type")
+
+
+@dataclass
+class Record:
+    """What the journal is to say of this request."""
+
+    request: str
+    interaction: str = ""
+    asked: str = ""
+    entities: tuple[Entity, ...] = ()
+    written: bool = False
+
+
+def begin() -> None:
+    """The request's id: the caller's, or one of ours."""
+    given = request.headers.get("X-Request-Id", "")
+    known = REQUEST_ID.fullmatch(given)
+    g.record = Record(given if known else new_id(exchange().store))
+    g.caller = None
+
+
+def note(interaction: str, asked: str) -> None:
+    g.record.interaction, g.record.asked = interaction, asked
+
+
+def note_entities(entities: list[Entity]) -> None:
+    g.record.entities = tuple(entities)
+
+
+def event(status: int) -> Event:
+    caller: Caller | None = g.caller
+    record: Record = g.record
+    store = exchange().store
+    return Event(
+        new_id(store),
+        instant_text(store.instant()),
+        record.interaction,
+        status,
+        client=caller.client_id if caller else None,
+        facility=caller.facility if caller else None,
+        citizen=caller.citizen if caller else None,
+        practitioner=caller.practitioner if caller else None,
+        purpose=caller.purpose if caller else None,
+        token=caller.token if caller else None,
+        request=record.request,
+        asked=record.asked,
+        entities=record.entities,
+    )
+
+
+def with_write(status: int) -> Also:
+    """The journal's entry of a write, part of its transaction. MongoDB may run it again, and it
+    counts as written only when the handler has its answer."""
+    journal = exchange().journal
+
+    def append(session, version: Version) -> None:  # type: ignore[no-untyped-def]
+        g.record.entities = (entity(version),)
+        journal.append_with(session, event(status if version.created else 200))
+
+    return append
+
+
+def entity(version: Version, consents: tuple[str, ...] = ()) -> Entity:
+    reference = f"{version.reference}/_history/{version.version}"
+    return Entity(shown(version.patient), reference, consents)
+
+
+def shown(patient: str | None) -> str | None:
+    """A patient whose reference is not of our making is not repeated."""
+    return None if patient is None or "~" in patient else patient
+
+
+def finish(response: Response) -> Response:
+    """Appends the entry of a request that wrote nothing, and only then lets the answer go."""
+    response.headers["X-Request-Id"] = g.record.request
+    if g.caller is None:
+        if response.status_code == 401:
+            _count(exchange().store)
+        return response
+    if not g.record.written:
+        said = event(response.status_code)
+        exchange().journal.append(said)
+        if g.caller.facility and said.interaction in REFUSED:
+            exchange().refusals.put(said)
+    return response
+
+
+def _count(store: Store) -> None:
+    minute = store.instant().replace(second=0, microsecond=0)
+    address = store.seal.term("address", request.remote_addr or "").hex()
+    store.db.refused.update_one(
+        {"_id": f"{address}|{instant_text(minute)}"},
+        {"$inc": {"count": 1}, "$set": {"until": minute + timedelta(days=400)}},
+        upsert=True,
+    )
+
+
+def token_event(said: dict[str, Any]) -> None:
+    """The journal's entry of what the authorisation server did."""
+    store = exchange().store
+    if said["client_id"] is None:
+        _count(store)
+        return
+    exchange().journal.append(
+        Event(
+            new_id(store),
+            instant_text(store.instant()),
+            said["event"],
+            said["status"],
+            client=said["client_id"],
+            facility=said["facility"],
+            purpose=said["purpose"],
+            request=new_id(store),
+            asked=said["scope"] or "",
+        )
+    )
