@@ -49,4 +49,4 @@ def open_store(
 ) -> Store:
     client, db = connect(settings.mongodb_uri)
     seal = Seal(config.server_key(settings), db["keys"])
-    return Store(client, db, seal, clock, random)
+    return Store(client, db, seal, clock, random, settings.fhir_base)

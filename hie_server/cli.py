@@ -10,10 +10,11 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from types import FrameType
-from typing import Iterator
+from typing import Callable, Iterator
 
 import click
 from pymongo import errors
@@ -67,13 +68,19 @@ def hie() -> None:
 def up(with_demo: bool, port: int, data_dir: Path | None) -> None:
     """Start everything on this machine: MongoDB, schema, keys, server."""
     path = data_dir or datadir.default_path()
-    with _unwound_by_signals(), server.claimed(LOCAL, port), datadir.claimed(path) as lock:
-        with datadir.serving(path, lock, f"http://{LOCAL}:{port}") as (settings, mongod):
-            migrate(settings, alone=mongod is not None)
-            datadir.announce(path, settings)
-            if with_demo:
-                click.echo(demo.shown(demo.load(settings, path)))
-            _serve_until_one_ends(settings, port, mongod)
+    with (
+        _unwound_by_signals() as go_on,
+        server.claimed(LOCAL, port),
+        datadir.claimed(path) as lock,
+        datadir.serving(path, lock, f"http://{LOCAL}:{port}") as (settings, mongod),
+    ):
+        go_on()
+        migrate(settings, alone=mongod is not None)
+        datadir.announce(path, settings)
+        if with_demo:
+            click.echo(demo.shown(demo.load(settings, path)))
+        go_on()
+        _serve_until_one_ends(settings, port, mongod)
 
 
 @hie.command()
@@ -94,19 +101,27 @@ def serve(workers: int | None, host: str, port: int) -> None:
 
 
 @contextmanager
-def _unwound_by_signals() -> Iterator[None]:
-    """Until the server takes the signals over: the first one unwinds, a second changes nothing."""
+def _unwound_by_signals() -> Iterator[Callable[[], None]]:
+    """Until the server takes the signals over: the first one unwinds, a second changes nothing.
+
+    Python drops what a handler raises inside a callback (after a fork, say): hence `go_on`, which
+    raises it again.
+    """
+    asked: list[int] = []
 
     def unwind(number: int, frame: FrameType | None) -> None:
-        for each in signals:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        asked.append(number)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
 
-    signals = [signal.SIGINT, signal.SIGTERM, *_hangup()]
-    for each in signals:
+    def go_on() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    for each in (signal.SIGINT, signal.SIGTERM, *_hangup()):
         signal.signal(each, unwind)
     try:
-        yield
+        yield go_on
     except KeyboardInterrupt:
         pass
 
@@ -115,6 +130,12 @@ def _hangup() -> list[signal.Signals]:
     """SIGHUP, but under `nohup`, which has it ignored."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [] if ignored else [signal.SIGHUP]
+
+
+def _treat_as_stop(signals: list[signal.Signals]) -> None:
+    """Where the server has a use of its own for them: a closed terminal is no reason to reload."""
+    for each in signals:
+        signal.signal(each, signal.getsignal(signal.SIGTERM))
 
 
 def _serve_until_one_ends(settings: Settings, port: int, mongod: Popen[bytes] | None) -> None:
@@ -137,13 +158,12 @@ def _serve_until_one_ends(settings: Settings, port: int, mongod: Popen[bytes] | 
         fail(f"mongod ended with code {process.wait()}: all is stopped. Start it again.")
 
     def started() -> None:
-        for each in hangup:
-            signal.signal(each, signal.getsignal(signal.SIGTERM))
+        stop_on_hangup()
         threading.Thread(target=ready, daemon=True).start()
         if mongod:
             threading.Thread(target=watch, args=[mongod], daemon=True).start()
 
-    hangup = _hangup()
+    stop_on_hangup = partial(_treat_as_stop, _hangup())
     try:
         server.serve(settings, LOCAL, port, settings.workers, started, UP_GRACE)
     finally:

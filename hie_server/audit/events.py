@@ -37,7 +37,8 @@ class Entity:
 
 @dataclass(frozen=True)
 class Event:
-    """`recorded`: an instant · `asked`: "Type/id" or the query as asked · `status`: HTTP's ·
+    """`recorded`: an instant · `interaction`: "" where it was none · `asked`: "Type/id" or
+    the query as asked · `status`: HTTP's ·
     `refusal_of`: the entry whose refused read this one explains, for the citizen alone."""
 
     id: str
@@ -73,7 +74,8 @@ class Event:
         """Compact: what is empty is left out."""
         entities = [{k: v for k, v in asdict(each).items() if v} for each in self.entities]
         facts = {name: value for name, value in vars(self).items() if value}
-        return {**facts, "status": self.status, "entities": entities}
+        always = {"interaction": self.interaction, "status": self.status, "entities": entities}
+        return {**facts, **always}
 
 
 def from_json(facts: Mapping[str, Any]) -> Event:
@@ -91,7 +93,7 @@ def render(event: Event) -> dict[str, Any]:
         "id": event.id,
         "meta": {"versionId": "1", "lastUpdated": event.recorded},
         "type": _coding(TERMINOLOGY + "audit-event-type", "rest"),
-        "subtype": [_coding(INTERACTIONS, event.interaction)],
+        **({"subtype": [_coding(INTERACTIONS, event.interaction)]} if event.interaction else {}),
         "action": event.action,
         "recorded": event.recorded,
         "outcome": event.outcome,

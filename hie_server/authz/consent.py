@@ -76,13 +76,15 @@ def read(consent: Mapping[str, Any], zone: tzinfo) -> Grant:
 def compile_all(
     consents: Iterable[Mapping[str, Any]], zone: tzinfo
 ) -> tuple[Grant | Unreadable, ...]:
-    return tuple(_compile(consent, zone) for consent in consents)
+    """Of the active ones: only they count."""
+    return tuple(_compile(each, zone) for each in consents if each.get("status") == "active")
 
 
 def _compile(consent: Mapping[str, Any], zone: tzinfo) -> Grant | Unreadable:
+    """Whatever goes wrong with it, it denies."""
     try:
         return read(consent, zone)
-    except FhirError:
+    except (FhirError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return Unreadable(f"Consent/{consent.get('id')}")
 
 
@@ -138,12 +140,14 @@ def _hides_identity(veto: Rule, person: str) -> bool:
 
 
 def _live_rules(grant: Grant, ask: Ask, now: int) -> Iterator[Rule]:
-    """The rules of one consent that concern this asker now."""
+    """The rules of one consent that concern this asker now; a permit that is wholly excepted is
+    none."""
     root = grant.root
     if root is None or not _concerns(root, ask, now):
         return
     exceptions = tuple(each.rule for each in root.nested if _concerns(each, ask, now))
-    yield replace(root.rule, exceptions=exceptions)
+    if not (root.rule.permit and any(each.unlimited() for each in exceptions)):
+        yield replace(root.rule, exceptions=exceptions)
     if not root.rule.permit:
         for exception in exceptions:
             yield replace(exception, within=root.rule)

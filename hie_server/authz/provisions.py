@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 from hie_server.fhir.dates import FOREVER, NEVER, bounds
 from hie_server.fhir.facts import (
@@ -20,6 +20,7 @@ from hie_server.fhir.facts import (
     URI,
 )
 from hie_server.fhir.outcomes import Issue, unprocessable
+from hie_server.fhir.primitives import CHECKS
 from hie_server.fhir.resources import read_reference
 from hie_server.store.access import Rule
 
@@ -36,6 +37,7 @@ ACTIONS = ("collect", "access", "use", "disclose", "correct")
 CLASSES = (RESOURCE_TYPES, URI, HI_TYPE, "http://loinc.org", "http://snomed.info/sct")
 MEANINGS = ("instance", "related", "dependents", "authoredby")
 MOST_PROVISIONS = 200
+is_date_time = CHECKS["dateTime"]
 
 Json = Mapping[str, Any]
 
@@ -104,7 +106,7 @@ class _Reader:
         }
         named = provision.get("type")
         kinds = policies | ({named} if named else set())
-        if len(kinds) != 1:
+        if kinds not in ({"permit"}, {"deny"}):
             self.fault(
                 "Consent.provision.type",
                 "The type must be permit or deny, and agree with policyRule (OPTIN, OPTOUT).",
@@ -133,8 +135,6 @@ class _Reader:
     def provision(
         self, provision: Json, path: str, permit: bool, nested: tuple[Provision, ...]
     ) -> Provision:
-        if provision.get("modifierExtension"):
-            self.fault(f"{path}.modifierExtension", "No modifier extension is understood here.")
         recipients, holders = self.actors(provision.get("actor", ()), f"{path}.actor")
         purposes = self.codes(provision.get("purpose", ()), f"{path}.purpose", (PURPOSE,))
         classes = self.codes(provision.get("class", ()), f"{path}.class", CLASSES)
@@ -235,12 +235,12 @@ class _Reader:
     def period(self, period: Any, path: str) -> tuple[int, int] | None:
         if period is None:
             return None
-        try:
-            lo = bounds(period["start"], self.zone)[0] if "start" in period else NEVER
-            hi = bounds(period["end"], self.zone)[1] if "end" in period else FOREVER
-        except (ValueError, TypeError, KeyError):
-            self.fault(path, "Its start and end must be dates.", "value")
+        ends = [period[name] for name in ("start", "end") if name in period]
+        if not ends or not all(is_date_time(each) for each in ends):
+            self.fault(path, "It must have a start or an end, and they must be dates.", "value")
             return NEVER, NEVER
+        lo = bounds(period["start"], self.zone)[0] if "start" in period else NEVER
+        hi = bounds(period["end"], self.zone)[1] if "end" in period else FOREVER
         if hi <= lo:
             self.fault(path, "It ends before it begins.", "value")
         return lo, hi
@@ -251,15 +251,27 @@ def read_consent(consent: Json, zone: tzinfo) -> Grant:
     scopes = consent.get("scope", {}).get("coding", ())
     if not any(c.get("system") == SCOPE and c.get("code") == "patient-privacy" for c in scopes):
         reader.fault("Consent.scope", f"The scope must be {SCOPE}|patient-privacy.")
-    for name in ("modifierExtension", "implicitRules"):
-        if name in consent:
-            reader.fault(f"Consent.{name}", f"No {name} is understood here.")
+    for path in _modifiers(consent, "Consent"):
+        reader.fault(path, "Nothing that changes the meaning of the rest is understood here.")
     root = reader.root(consent)
     if reader.issues:
         raise unprocessable(reader.issues)
     reference = f"Consent/{consent.get('id', '')}"
     version = consent.get("meta", {}).get("versionId", "")
     return Grant(reference, f"{reference}/_history/{version}", root)
+
+
+def _modifiers(node: Any, path: str) -> Iterator[str]:
+    """Where the Consent says that it can't be read by its known elements alone."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name in ("modifierExtension", "implicitRules", "_implicitRules"):
+                yield f"{path}.{name}"
+            else:
+                yield from _modifiers(value, f"{path}.{name}")
+    elif isinstance(node, list):
+        for n, each in enumerate(node):
+            yield from _modifiers(each, f"{path}[{n}]")
 
 
 def _role(actor: Json) -> str:

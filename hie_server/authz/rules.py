@@ -16,7 +16,7 @@ from hie_server.authz import consent, grants
 from hie_server.authz.consent import Ask, Deny, Permit
 from hie_server.authz.tokens import Caller
 from hie_server.fhir.facts import about_a_person, read_facts
-from hie_server.fhir.outcomes import Issue, forbidden, unprocessable
+from hie_server.fhir.outcomes import FhirError, Issue, forbidden, unprocessable
 from hie_server.fhir.query import Clause, Query, named, parse_query, widen
 from hie_server.identity import people
 from hie_server.identity.people import Person
@@ -61,7 +61,8 @@ class Rules:
             if clause in query.references("Patient"):
                 shares, wider = self._named(caller, access, clause)
                 access = replace(access, shares=access.shares + shares)
-                clause = widen(clause, wider) if wider else clause
+                if wider and clause.kind == "reference":
+                    clause = widen(clause, wider)
             clauses.append(clause)
         return access, replace(query, clauses=tuple(clauses))
 
@@ -69,7 +70,8 @@ class Rules:
         """The caller's own custody: consent never permits a write."""
         require(caller, kind, letter)
         if kind == "AuditEvent" or caller.citizen is not None and kind in IDENTITY:
-            raise forbidden(f"{kind} is written by the exchange alone.")
+            issue = Issue("not-supported", f"{kind} is written by the exchange alone.")
+            raise FhirError(405, [issue], {"Allow": "GET, HEAD"})
         return self._own(caller)
 
     def on_write(
@@ -106,17 +108,20 @@ class Rules:
         """Whom a request of a facility would have concerned, had it not been refused, and why:
         for that citizen's own view of the journal."""
         if event.status == 404:
-            person = people.of_patient(self.store, whose(self.store, _record(event.asked))[1])
+            custodian, patient = whose(self.store, _record(event.asked))
+            person = people.of_patient(self.store, patient)
+            concerned = custodian != event.facility
         elif event.interaction == "search-type" and event.status == 200:
             person = people.of_patient(self.store, _patient_named(event.asked))
+            concerned = person is not None and event.facility not in person.facilities
         else:
             return None
-        if person is None or event.facility is None:
+        if person is None or event.facility is None or not concerned:
             return None
         ask = Ask(event.facility, event.practitioner, None, event.purpose or "")
         compiled = grants.of_person(self.store, self.zone, person)
         decision = consent.decide(compiled, ask, self.store.clock(), person.id)
-        if decision and event.status == 200 or event.facility in person.facilities:
+        if decision and event.status == 200:
             return None
         reason = decision.reason if isinstance(decision, Deny) else "not among what is permitted"
         return replace(

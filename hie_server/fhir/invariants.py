@@ -48,12 +48,12 @@ def _invariant(key: str, expression: str, path: str) -> Invariant:
 
 
 def _by_fhirpath(expression: str, path: str) -> Callable[[Any, Json], bool]:
-    """Broken only where the answer is false: an empty one says that nothing could be compared."""
+    """An empty answer is none: an invariant has to be true."""
 
     def holds(element: Any, resource: Json) -> bool:
         node = ResourceNode.create_node(_plain(element), path)  # type: ignore[no-untyped-call]
         variables = {"resource": _plain(resource)} if "%resource" in expression else {}
-        return bool(_compiled(expression)(node, variables) != [False])
+        return bool(_compiled(expression)(node, variables) not in ([], [False]))
 
     return holds
 

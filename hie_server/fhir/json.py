@@ -43,9 +43,8 @@ def parse(body: bytes) -> dict[str, Any]:
         _diagnose(text)
     if type(value) is not dict:
         _refuse(text, 0, "the resource has to be a JSON object: {…}")
-    if SUSPICIOUS.search(text) or text.count("{") + text.count("[") > MAX_DEPTH:
-        if _too_deep(value) or _has_forbidden(text):
-            _diagnose(text)
+    if _too_deep(value) or _has_forbidden(text):
+        _diagnose(text)
     return value
 
 
@@ -75,22 +74,23 @@ def _integer(text: str) -> int | Decimal:
 
 
 def _decimal(text: str) -> Decimal:
-    if not _is_number(text):
+    number = _number(text)
+    if number is None:
         raise _Refused
-    return Decimal(text)
+    return number
 
 
-def _is_number(text: str) -> bool:
-    """Whether a double holds it, rounded but neither as infinity nor, unless it is, as zero."""
+def _number(text: str) -> Decimal | None:
+    """None where no double holds it, rounded but neither as infinity nor, unless it is, as zero."""
     if len(text) > MAX_NUMBER:
-        return False
+        return None
     try:
         exact, double = Decimal(text), float(text)
     except InvalidOperation:
-        return False
+        return None
     if double == 0:
-        return exact == 0 and abs(exact.adjusted()) < MAX_NUMBER
-    return not isinf(double)
+        return exact if exact == 0 and abs(exact.adjusted()) < MAX_NUMBER else None
+    return None if isinf(double) else exact
 
 
 def _constant(text: str) -> NoReturn:
@@ -117,6 +117,8 @@ def _too_deep(value: Any) -> bool:
 
 
 def _has_forbidden(text: str) -> bool:
+    if "\\" not in text or not SUSPICIOUS.search(text):
+        return False
     strings = (token.group() for token in TOKEN.finditer(text) if token.group()[0] == '"')
     return any(SUSPICIOUS.search(each) and FORBIDDEN.search(json.loads(each)) for each in strings)
 
@@ -136,7 +138,7 @@ def _diagnose(text: str) -> NoReturn:
             _check_string(text, token, keys)
         elif found[-1] in "Ny":
             _refuse(text, start, "NaN and Infinity aren't JSON numbers")
-        elif not _is_number(found):
+        elif _number(found) is None:
             _refuse(text, start, "a number that no double can hold")
     raise AssertionError("a refused text without a fault")
 

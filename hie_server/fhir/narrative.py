@@ -70,7 +70,7 @@ def _attribute_fault(key: str, value: str) -> str:
         return "txt-1: a style that can run or load something isn't allowed"
     scheme = SCHEME.match(value) if key in LINKS else None
     if scheme and scheme[1].lower() not in SCHEMES:
-        if key != "src" or not re.match(r"\s*data:image/(?:png|jpeg|gif)[;,]", value):
+        if key != "src" or not re.match(r"\s*data:\s*image/(?:png|jpeg|gif)[;,]", value):
             return f"txt-1: a link to {scheme[1][:40]}: isn't allowed"
     return ""
 

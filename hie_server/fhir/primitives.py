@@ -44,7 +44,7 @@ def is_base64(value: Any) -> bool:
         return False
     try:
         text = value if value.isalnum() else "".join(value.split())
-        return bool(binascii.a2b_base64(text, strict_mode=True))
+        return len(text) % 4 == 0 and bool(binascii.a2b_base64(text, strict_mode=True))
     except ValueError:
         return False
 

@@ -94,7 +94,8 @@ def _children(kind: str, node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         kind = kind if kind in resource_types() else "Resource"
     known = fields(kind)
     for key, value in node.items():
-        if key in known:
-            yield known[key][1], value
-        elif key[:1] == "_":
-            yield "Element", value
+        if type(value) is dict or type(value) is list:
+            if key in known:
+                yield known[key][1], value
+            elif key[:1] == "_":
+                yield "Element", value

@@ -129,6 +129,12 @@ def _ratio(node: Json, _: Json) -> bool:
     return all(parts) or not any(parts) and has(node, "extension")
 
 
+def _percentages(value: Any, _: Json) -> bool:
+    """ras-1: a range of probabilities is in %; a decimal isn't asked."""
+    ends = [value[end] for end in ("low", "high") if end in value] if type(value) is dict else []
+    return all(each.get("code") == "%" and _is_ucum(each) for each in ends)
+
+
 def _not_negative(name: str) -> Rule:
     return lambda node, _: node.get(name, 0) >= 0
 
@@ -176,9 +182,8 @@ def _bundle_identified(node: Json, _: Json) -> bool:
 
 
 def _starts_with(bundle_type: str, resource_type: str) -> Rule:
-    """A Bundle without entries has no first one to be wrong."""
     return lambda node, _: (
-        node.get("type") != bundle_type or _type_of_first(node) in (resource_type, "")
+        node.get("type") != bundle_type or _type_of_first(node) == resource_type
     )
 
 
@@ -247,6 +252,7 @@ NATIVE: Mapping[str, Rule] = {
     "imm-1": _any("documentType", "reference"),
     "imr-1": _any("vaccineCode", "targetDisease"),
     "lst-1": _not_both("emptyReason", "entry"),
+    "md-1": lambda node, _: node.get("max", "*") == "*" or int(node["max"]) > 0,
     "mad-1": _any("dose", "rate*"),
     "mdd-1": _ordered("whenPrepared", "whenHandedOver"),
     "obs-3": _any("low", "high", "text"),
@@ -259,9 +265,12 @@ NATIVE: Mapping[str, Rule] = {
     "per-1": _period,
     "ppc-1": _any("policy", "policyRule"),
     "prr-1": _needs("orderDetail", "code"),
+    "que-7": lambda node, _: node.get("operator") != "exists" or "answerBoolean" in node,
     "qrs-1": _not_both("answer", "item"),
     "qty-3": _needs("code", "system"),
     "rat-1": _ratio,
+    "ras-1": _percentages,
+    "ras-2": lambda node, _: node.get("probabilityDecimal", 0) <= 100,
     "rng-2": _range,
     "sev-1": _not_both("name", "query"),
     "sqty-1": _none("comparator"),

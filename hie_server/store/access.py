@@ -183,9 +183,12 @@ def _shared(share: Share, kind: str, term: Hash, key: str) -> list[Filter]:
         return [{**patients, **held, **alone}]
     branches: list[Filter] = []
     if share.identity and kind in IDENTITY:
-        branches.append({**patients, "custodian": share.person, **alone})
+        own = {key: share.person} if kind == "Patient" else {}
+        branches.append({**patients, "custodian": share.person, **alone, **own})
     if share.limits.permits and kind not in UNSHARED:
         conditions = [_any(_rule(rule, term, key) for rule in share.limits.permits)]
+        if kind == "Patient":
+            conditions.append({key: {"$ne": share.person}})
         vetoes = [_rule(rule, term, key) for rule in share.limits.vetoes]
         if vetoes:
             conditions.append({"$nor": vetoes})

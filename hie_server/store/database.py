@@ -27,13 +27,15 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Store:
-    """A database with the seal of its records, a clock (aware UTC) and a source of random bytes."""
+    """A database with the seal of its records, a clock (aware UTC), a source of random bytes, and
+    the base URL under which its records are also known."""
 
     client: MongoClient[Document]
     db: Database[Document]
     seal: Seal
     clock: Callable[[], datetime] = now
     random: Callable[[int], bytes] = secrets.token_bytes
+    base: str = ""
 
     def instant(self) -> datetime:
         """Now, cut to the milliseconds that MongoDB keeps."""

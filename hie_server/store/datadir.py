@@ -53,8 +53,10 @@ def claimed(path: Path) -> Iterator[int]:
         if not _locks(lock, LOCK_SECONDS):
             raise ConfigError(f"{path} is in use by another hie: stop that, or {OTHER}.")
         (path / "runtime.json").unlink(missing_ok=True)
-        yield lock
-        (path / "runtime.json").unlink(missing_ok=True)
+        try:
+            yield lock
+        finally:
+            (path / "runtime.json").unlink(missing_ok=True)
     finally:
         os.close(lock)
 

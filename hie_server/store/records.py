@@ -13,8 +13,9 @@ from bson.binary import Binary
 from hie_server.fhir.facts import Facts, read_facts
 from hie_server.fhir.index import Term, index
 from hie_server.fhir.outcomes import FhirError, Issue
-from hie_server.fhir.resources import dump
+from hie_server.fhir.resources import dump, parse
 from hie_server.store.access import EXCHANGE
+from hie_server.store.database import Store
 from hie_server.store.sealing import Seal
 
 MOST_BYTES = 15 * 1024 * 1024
@@ -50,13 +51,15 @@ def row_of(
     resource: Resource,
     custodian: str,
     updated: datetime,
-    seal: Seal,
+    store: Store,
     zone: tzinfo,
     extra: Iterable[tuple[str, ...]] = (),
 ) -> Row:
     """The row of a stamped resource; `extra`: terms that access is decided by."""
-    facts = read_facts(resource, custodian, zone)
-    found = index(resource, zone)
+    body, seal = dump(resource), store.seal
+    relative = _relative(resource, body, store.base)
+    facts = read_facts(relative, custodian, zone)
+    found = index(relative, zone)
     kept = _hashed(seal, _kept(facts, extra))
     row: Row = {
         "_id": facts.reference,
@@ -78,7 +81,15 @@ def row_of(
             for each in found.ranges
         ],
     }
-    return _sealed(row, dump(resource), seal)
+    return _sealed(row, body, seal)
+
+
+def _relative(resource: Resource, body: bytes, base: str) -> Resource:
+    """As it is indexed: references by our own base URL are the relative ones they mean."""
+    own = f'"reference":"{base}/'.encode()
+    if not base or own not in body:
+        return resource
+    return parse(body.replace(own, b'"reference":"'))
 
 
 def tombstone_of(row: Row, updated: datetime) -> Row:

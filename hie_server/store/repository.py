@@ -210,7 +210,7 @@ class Repository:
         if custodian is None:
             raise _not_yours()
         updated = datetime.fromisoformat(resource["meta"]["lastUpdated"])
-        return row_of(resource, custodian, updated, self.store.seal, self.zone, terms)
+        return row_of(resource, custodian, updated, self.store, self.zone, terms)
 
     def _after(self, row: Row) -> datetime:
         """Now, but never before the version it follows."""

@@ -15,6 +15,7 @@ from hie_server.authz.rules import require
 from hie_server.fhir import bundle, capability
 from hie_server.fhir.bundle import Entry
 from hie_server.fhir.definitions import resource_types
+from hie_server.fhir.index import parameters_for
 from hie_server.fhir.outcomes import FhirError, Issue, bad_request, not_found, unprocessable
 from hie_server.fhir.query import Query, parse_query
 from hie_server.fhir.resources import dump, is_id, parse
@@ -147,10 +148,12 @@ def _one(access: Access, version: Version) -> Response:
 def _search(kind: str, pairs: list[tuple[str, str]]) -> Response:
     journaling.note("search-type", f"{kind}?{urlencode(pairs)}")
     _asked_search(kind, pairs)
-    lenient = preference("handling", ("strict", "lenient")) == "lenient"
-    settings, now = exchange().settings, exchange().store.clock()
     query = parse_query(
-        kind, pairs, lenient=lenient, zone=settings.timezone, now_ms=int(now.timestamp() * 1000)
+        kind,
+        _relative(kind, pairs),
+        lenient=preference("handling", ("strict", "lenient")) == "lenient",
+        zone=exchange().settings.timezone,
+        now_ms=int(exchange().store.clock().timestamp() * 1000),
     )
     after = read_cursor(query, g.caller)
     if kind == "AuditEvent":
@@ -162,6 +165,18 @@ def _search(kind: str, pairs: list[tuple[str, str]]) -> Response:
     _note_patients(access, versions)
     entries = [Entry(each.reference, each.body) for each in versions]
     return _searchset(query, entries, page)
+
+
+def _relative(kind: str, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """References by our own base URL are the relative ones they mean."""
+    base = f"{exchange().settings.fhir_base}/"
+    known = parameters_for(kind)
+    found = []
+    for name, value in pairs:
+        parameter = known.get(name.partition(":")[0])
+        named = parameter is not None and parameter.type == "reference"
+        found.append((name, value.replace(base, "") if named else value))
+    return found
 
 
 def _asked_search(kind: str, pairs: list[tuple[str, str]]) -> None:
@@ -182,7 +197,10 @@ def _searchset(query: Query, entries: Iterable[Entry], page: Page) -> Response:
 
 
 def _note_patients(access: Access, versions: list[Version]) -> None:
+    """Whose records were asked for and found, and by which consents."""
     patients: dict[str | None, Entity] = {}
+    for share in access.shares:
+        patients[share.person] = Entity(share.person, None, share.consents)
     for each in versions:
         if each.patient not in patients:
             consents = _consents(access, each.patient, each.custodian)

@@ -39,11 +39,11 @@ def _before() -> None:
     if not _guarded():
         return
     journaling.begin()
-    check_size(request)
     if request.path in PUBLIC:
-        return
+        return check_size(request)
     authorization = request.headers.getlist("Authorization")
     g.caller = tokens.caller(exchange().store, ",".join(authorization) or None)
+    check_size(request)
     check_accept(request)
 
 

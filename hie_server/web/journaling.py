@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, g, request
 
@@ -41,10 +42,12 @@ def begin() -> None:
     known = REQUEST_ID.fullmatch(given)
     g.record = Record(given if known else new_id(exchange().store))
     g.caller = None
+    note("", request.path.removeprefix("/fhir/"))
 
 
 def note(interaction: str, asked: str) -> None:
-    g.record.interaction, g.record.asked = interaction, asked
+    """`asked` as it stands in a URL: what no text may hold must not make the entry unreadable."""
+    g.record.interaction, g.record.asked = interaction, quote(asked, safe="/?&=%+")
 
 
 def note_entities(entities: list[Entity]) -> None:

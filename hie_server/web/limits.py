@@ -17,6 +17,7 @@ MOST_HEADERS = 16 * 1024
 JSON = ("application/fhir+json", "application/json", "text/json")
 FORM = "application/x-www-form-urlencoded"
 FORMATS = ("json", *JSON)
+WILDCARDS = ("*/*", "application/*", "text/*")
 ETAG = re.compile(r'W/"([1-9][0-9]{0,8})"')
 
 
@@ -38,7 +39,8 @@ def check_accept(incoming: Request) -> None:
             raise _refused(406, "not-supported", f"_format={wanted[:40]}: only json is served.")
         return
     accepted = incoming.accept_mimetypes
-    if accepted and not any(accepted[each] for each in JSON):
+    taken = {value.partition(";")[0].strip().lower() for value, quality in accepted if quality}
+    if accepted and taken.isdisjoint((*JSON, *WILDCARDS)):
         raise _refused(406, "not-supported", f"Accept: only {JSON[0]} is served.")
 
 

@@ -39,7 +39,9 @@ def reply_written(version: Version, status: int) -> Response:
     wanted = preference("return", ("minimal", "representation", "OperationOutcome"))
     kind = version.reference.partition("/")[0]
     if status == 204 or wanted == "minimal" or not g.caller.scopes.allows(kind, "r"):
-        return Response(status=status, headers=headers)
+        empty = Response(status=status, headers=headers)
+        del empty.headers["Content-Type"]
+        return empty
     if wanted == "OperationOutcome":
         done = outcome([Issue("informational", "Done.", severity="information")])
         return fhir_response(dump(done), status, headers)

@@ -20,7 +20,7 @@ from typing import Any, Callable, Iterator
 from flask import Flask
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
-from granian.log import LOGGING_CONFIG, LogLevels
+from granian.log import LogLevels
 from granian.server import Server
 
 from hie_server import create_app
@@ -32,10 +32,10 @@ BACKLOG = 1024
 CONNECTIONS = 1024
 HTTP1 = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=32_768)
 CLAIM_SECONDS = 1.0  # what the kernel needs to end the processes of a killed server
-LOGGING = {
+LOGGING = {  # as granian's own, to stderr
     "handlers": {
-        name: {**handler, "stream": "ext://sys.stderr"}
-        for name, handler in LOGGING_CONFIG["handlers"].items()
+        name: {"class": "logging.StreamHandler", "formatter": form, "stream": "ext://sys.stderr"}
+        for name, form in (("console", "generic"), ("access", "access"))
     }
 }
 

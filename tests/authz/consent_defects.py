@@ -38,7 +38,8 @@ class Defect(NamedTuple):
 
     def spoil(self, consent: Json) -> Json:
         """The consent, changed in place; what the path needs on its way is made."""
-        *way, last = [int(key) if key.isdigit() else key for key in self.path.split(".")]
+        keys: list[Any] = [int(key) if key.isdigit() else key for key in self.path.split(".")]
+        *way, last = keys
         node: Any = consent
         for key, following in zip(way, [*way[1:], last]):
             node = child(node, key, [] if isinstance(following, int) else {})

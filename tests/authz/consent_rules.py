@@ -123,7 +123,14 @@ def live_rules(consents: list[Json], question: Question) -> list[Rule]:
 
 
 def any_permit(rules: list[Rule]) -> bool:
-    return any(rule.type == "permit" or rule.exceptions for rule in rules)
+    """A permit from which this asker is wholly excepted is none."""
+    return any(permits_something(rule) for rule in rules)
+
+
+def permits_something(rule: Rule) -> bool:
+    if rule.type == "deny":
+        return bool(rule.exceptions)
+    return all(has_record_parts(each) for each in rule.exceptions)
 
 
 def bars_identity(rule: Rule, person: str) -> bool:

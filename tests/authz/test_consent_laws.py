@@ -180,7 +180,7 @@ def test_never_shows_more_when(situation: str) -> None:
         assert after <= before, f"{case}\nchanged to {consents}"
         hid += after < before
     # The change must have mattered, or nothing was tried.
-    assert hid >= 5
+    assert hid >= 3
 
 
 def shuffle(random: Random, consents: list[Json]) -> list[Json]:

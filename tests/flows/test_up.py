@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 from pymongo import MongoClient
@@ -36,6 +36,9 @@ class Up:
     @property
     def mongodb_port(self) -> int:
         return int(self.runtime["HIE_MONGODB_URI"].split("@127.0.0.1:")[1].split("/")[0])
+
+    def database(self) -> MongoClient[dict[str, Any]]:
+        return MongoClient(self.runtime["HIE_MONGODB_URI"])
 
     def nothing_left(self) -> bool:
         return not (
@@ -167,15 +170,16 @@ def test_nothing_listens_after_a_kill_and_the_same_command_starts_again(
     start: Callable[[], Up], data: Path, victim: str
 ) -> None:
     up = start()
-    with MongoClient(up.runtime["HIE_MONGODB_URI"]) as client:
+    with up.database() as client:
         client.hie.kept.insert_one({"_id": 1})
     pids = {"hie": up.process.pid, "worker": up.workers[-1], "mongod": up.mongod}
     key = (data / "server.key").read_text()
     os.kill(pids[victim], signal.SIGKILL)
     assert until(up.nothing_left, GONE_SECONDS)
     assert up.process.wait(GONE_SECONDS) == (-signal.SIGKILL if victim == "hie" else 1)
+    assert (data / "runtime.json").exists() == (victim == "hie")
     again = start()
-    with MongoClient(again.runtime["HIE_MONGODB_URI"]) as client:
+    with again.database() as client:
         assert client.hie.kept.find_one() == {"_id": 1}
     assert (data / "server.key").read_text() == key
 
@@ -196,7 +200,7 @@ def test_a_signal_before_it_is_ready_leaves_nothing(
         process.send_signal(signal.SIGINT)
         assert process.wait(GONE_SECONDS) == 0
         assert process.stdout and process.stdout.read() == b""
-    assert not (mongod and alive(mongod))
+    assert until(lambda: not (mongod and alive(mongod)), GONE_SECONDS)
     assert start().process.poll() is None
 
 

@@ -106,7 +106,8 @@ def test_listens_on_this_machine_only_and_leaves_no_socket_file(
 ) -> None:
     port = start().port
     listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
-    addresses = [line.split()[1] for line in listening.splitlines() if f":{port:04X} 00000000:0000 0A" in line]
+    mark = f":{port:04X} 00000000:0000 0A"
+    addresses = [line.split()[1] for line in listening.splitlines() if mark in line]
     assert set(addresses) == {f"0100007F:{port:04X}"}
     assert not Path(f"/tmp/mongodb-{port}.sock").exists()
 

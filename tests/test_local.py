@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
-from hie_server import cli, open_store
+from hie_server import local, open_store
 from hie_server.config import Settings
 from hie_server.store import datadir, migrations
+
+
+def client_of(settings: Settings) -> MongoClient[dict[str, Any]]:
+    return MongoClient(settings.mongodb_uri)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +28,7 @@ def test_starts_the_database_of_a_stopped_server_for_as_long_as_the_command_runs
     tmp_path: Path
 ) -> None:
     for text in ("first run", "second run"):
-        with cli.database_of(tmp_path) as settings:
+        with local.database_of(tmp_path) as settings:
             store = open_store(settings)
             with store.client:
                 assert migrations.pending(store) == []
@@ -34,12 +39,12 @@ def test_starts_the_database_of_a_stopped_server_for_as_long_as_the_command_runs
 
 
 def test_a_lease_left_by_a_killed_start_is_not_waited_for(tmp_path: Path) -> None:
-    with cli.database_of(tmp_path) as settings:
-        with MongoClient(settings.mongodb_uri) as client:
+    with local.database_of(tmp_path) as settings:
+        with client_of(settings) as client:
             client.hie.migrations.delete_many({})
             client.hie.migrations.insert_one({"_id": "lease"})
-    with cli.database_of(tmp_path) as settings:
-        with MongoClient(settings.mongodb_uri) as client:
+    with local.database_of(tmp_path) as settings:
+        with client_of(settings) as client:
             assert client.hie.migrations.find_one({"_id": "lease"}) is None
 
 
@@ -52,13 +57,13 @@ def test_uses_the_database_of_the_running_server(tmp_path: Path) -> None:
             base_url="http://127.0.0.1:9090",
             server_key_file=key,
         ))
-        with cli.database_of(tmp_path) as settings:
+        with local.database_of(tmp_path) as settings:
             assert settings.mongodb_uri == "mongodb://127.0.0.1:1/hie"
             assert settings.base_url == "http://127.0.0.1:9090"
 
 
 def test_uses_the_database_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIE_MONGODB_URI", "mongodb://db.example/hie")
-    with cli.database_of() as settings:
+    with local.database_of() as settings:
         assert settings.mongodb_uri == "mongodb://db.example/hie"
         assert settings.production
