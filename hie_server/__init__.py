@@ -14,7 +14,8 @@ from hie_server.authz import oauth
 from hie_server.authz.rules import Rules
 from hie_server.store.database import Store, connect, now
 from hie_server.store.sealing import Seal
-from hie_server.web import fhir, gate, health, journaling
+from hie_server.web import bundles, gate, health, journaling
+from hie_server.web import fhir as fhir_views
 from hie_server.web import oauth as oauth_views
 from hie_server.web.exchange import Exchange
 
@@ -36,7 +37,8 @@ def create_app(
     app.config["HIE"] = settings
     gate.guard(app)
     app.register_blueprint(health.blueprint)
-    app.register_blueprint(fhir.blueprint)
+    app.register_blueprint(bundles.blueprint)
+    app.register_blueprint(fhir_views.blueprint)
     app.register_blueprint(oauth_views.blueprint)
     oauth.init_app(app, store, settings, journaling.token_event)
     return app

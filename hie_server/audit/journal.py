@@ -25,8 +25,15 @@ from hie_server.fhir.resources import dump, parse
 from hie_server.store.access import EXCHANGE, Filter
 from hie_server.store.database import Store
 from hie_server.store.pages import Page, find_page
-from hie_server.store.records import Row, instant_text, open_body, range_term, type_terms
-from hie_server.store.repository import Also, Version, new_id
+from hie_server.store.records import (
+    Row,
+    Version,
+    instant_text,
+    open_body,
+    range_term,
+    type_terms,
+)
+from hie_server.store.repository import Also, new_id
 
 log = logging.getLogger(__name__)
 

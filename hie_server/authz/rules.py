@@ -42,7 +42,7 @@ class Rules:
         require(caller, kind, "r")
         custodian, patient = whose(self.store, f"{kind}/{identity}")
         access = self._own(caller)
-        if caller.citizen is not None or custodian in (caller.facility, EXCHANGE):
+        if custodian is not None and custodian in (access.custodian, EXCHANGE):
             return access
         share = self._share(caller, people.of_patient(self.store, patient))
         if share is not None:
@@ -53,18 +53,23 @@ class Rules:
 
     def to_search(self, caller: Caller, query: Query) -> tuple[Access, Query]:
         """The Access, and the query with each Patient it names widened to the whole person, where
-        the caller may read that Patient."""
+        the caller may read that Patient. Of the caller's own records, only those are meant that
+        name a Patient it may read: a hidden link must not show by them."""
         require(caller, query.type, "s")
         access = self._own(caller)
-        clauses = []
+        clauses, own = [], []
         for clause in query.clauses:
+            mine = clause
             if clause in query.references("Patient"):
                 shares, wider = self._named(caller, access, clause)
                 access = replace(access, shares=access.shares + shares)
                 if wider and clause.kind == "reference":
+                    mine = widen(clause, self._readable(caller, access, wider))
                     clause = widen(clause, wider)
             clauses.append(clause)
-        return access, replace(query, clauses=tuple(clauses))
+            own.append(mine)
+        narrower = tuple(own) if own != clauses else ()
+        return access, replace(query, clauses=tuple(clauses), own=narrower)
 
     def to_write(self, caller: Caller, kind: str, letter: str) -> Access:
         """The caller's own custody: consent never permits a write."""
@@ -73,6 +78,11 @@ class Rules:
             issue = Issue("not-supported", f"{kind} is written by the exchange alone.")
             raise FhirError(405, [issue], {"Allow": "GET, HEAD"})
         return self._own(caller)
+
+    def to_match(self, caller: Caller, kind: str) -> Access:
+        """What conditional interactions match: the caller's own custody, and the directory."""
+        require(caller, kind, "s")
+        return Access(caller.citizen or caller.facility, True)
 
     def on_write(
         self, caller: Caller, resource: Mapping[str, Any]
@@ -143,7 +153,7 @@ class Rules:
 
     def _share(self, caller: Caller, person: Person | None) -> Share | None:
         """What this facility may see of the person: by consent, or by being linked."""
-        if person is None:
+        if person is None or caller.citizen is not None:
             return None
         decision = self.decide(caller, person)
         linked = caller.facility in person.facilities
@@ -169,6 +179,12 @@ class Rules:
                 shares[share.person] = share
         meant = [each for share in shares.values() for each in sorted(share.patients)]
         return tuple(shares.values()) if caller.citizen is None else (), meant
+
+    def _readable(self, caller: Caller, access: Access, patients: list[str]) -> list[str]:
+        if caller.citizen is not None or len(patients) == 1:
+            return patients
+        repository = Repository(self.store, access)
+        return [each for each in patients if repository.sees([each])]
 
     def _sees(
         self, caller: Caller, access: Access, patient: str, person: Person | None
@@ -196,7 +212,7 @@ class Rules:
         shares = tuple(
             share for each in persons.values() if (share := self._share(caller, each)) is not None
         )
-        seen = Repository(self.store, replace(access, shares=shares))
+        seen = Repository(self.store, replace(access, shares=access.shares + shares))
         if seen.sees([each["_id"] for each in found if each["patient"]]):
             return replace(access, instances=frozenset({reference}))
         return access

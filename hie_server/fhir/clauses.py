@@ -10,9 +10,10 @@ from datetime import UTC, tzinfo
 from itertools import chain
 from typing import Iterator
 
+from hie_server.fhir.composites import components, together, unlike
 from hie_server.fhir.dates import bounds
 from hie_server.fhir.definitions import SearchParameter
-from hie_server.fhir.escapes import parts, unescape
+from hie_server.fhir.escapes import parts, split, unescape
 from hie_server.fhir.outcomes import FhirError, bad_request
 from hie_server.fhir.quantities import Unit, read_number
 from hie_server.fhir.references import read_target
@@ -33,7 +34,7 @@ _ON_THE_BODY = ("text", "exact", "contains")
 class Clause:
     """One condition; the conditions of a query are joined by and.
 
-    `kind`: token string reference date uri number quantity id updated · `modifier`: "" if none ·
+    `kind`: token string reference date uri number quantity composite id updated · `modifier`: "" if none ·
     `values`: the alternatives as written, escapes kept · `any_of`: a row matches if one of these is
     in its index; empty for `id` · `negated`: it matches if none is · `exact`: where it is False,
     `any_of` lets too much through, and match.satisfies has to be asked about the resource.
@@ -63,20 +64,27 @@ def clause_of(
     code, kind = parameter.code, parameter.type
     allowed = modifiers_of(parameter)
     if modifier and modifier not in allowed:
-        diagnostics = f"{code} has no modifier {modifier!r}; it has {', '.join(allowed)}."
+        diagnostics = f"{code} has no modifier {modifier!r}; it has {', '.join(allowed) or 'none'}."
         raise bad_request(diagnostics, f"{code}:{modifier}", "not-supported")
     present = Term(code, "present", "")
     if modifier == "missing":
         missing = _truth(code, values)
         return Clause(code, kind, modifier, tuple(values), (present,), negated=missing)
     asked = tuple(dict.fromkeys(chain(*(_asked(parameter, modifier, v, moment) for v in values))))
-    exact = modifier not in _ON_THE_BODY and not (
-        kind == "string" and any(len(fold(unescape(value))) > PREFIX for value in values)
-    )
+    exact = modifier not in _ON_THE_BODY and not any(_is_long(parameter, v) for v in values)
     return Clause(code, kind, modifier, tuple(values), asked, modifier == "not", exact)
 
 
+def _is_long(parameter: SearchParameter, value: str) -> bool:
+    """Whether a string goes on after what is indexed of it."""
+    if parameter.type == "composite":
+        return any(map(_is_long, components(parameter), split(value, "$")))
+    return parameter.type == "string" and len(fold(unescape(value))) > PREFIX
+
+
 def modifiers_of(parameter: SearchParameter) -> tuple[str, ...]:
+    if parameter.type == "composite":
+        return ()
     targets = parameter.target if parameter.type == "reference" else ()
     return ("missing", *_MODIFIERS.get(parameter.type, ()), *targets)
 
@@ -121,8 +129,20 @@ def _asked(
             yield from _dates(code, value, moment)
         case "number":
             yield from _numbers(code, code, value, unescape(value))
-        case _:
+        case "quantity":
             yield from _quantities(code, value)
+        case _:
+            yield from _composite(parameter, value, moment)
+
+
+def _composite(
+    parameter: SearchParameter, value: str, moment: Moment
+) -> Iterator[Term | Span]:
+    found, wanted = split(value, "$"), components(parameter)
+    if len(found) != len(wanted):
+        raise unlike(parameter, value)
+    asked = [list(_asked(each, "", part, moment)) for each, part in zip(wanted, found)]
+    yield from together(parameter.code, asked)
 
 
 def _token(code: str, modifier: str, value: str) -> Term:

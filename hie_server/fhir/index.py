@@ -10,33 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
+from hie_server.fhir.composites import composite_entries
 from hie_server.fhir.definitions import SearchParameter, search_parameters
 from hie_server.fhir.outcomes import Issue, unprocessable
 from hie_server.fhir.paths import Find, compile_expression
-from hie_server.fhir.terms import (
-    Range,
-    Term,
-    date_ranges,
-    number_ranges,
-    quantity_ranges,
-    reference_terms,
-    string_terms,
-    token_terms,
-    uri_terms,
-)
+from hie_server.fhir.terms import Range, Term, entries
 
 __all__ = ["Index", "Range", "Term", "index", "parameters_for"]
 
 MOST_TERMS = 10_000
-_SERVED = ("token", "string", "reference", "date", "number", "quantity", "uri")
+_SERVED = ("token", "string", "reference", "date", "number", "quantity", "uri", "composite")
 _COLUMNS = ("_id", "_lastUpdated")
 # R4's package has two for show; one would redefine Condition's subject.
 _EXAMPLES = "http://hl7.org/fhir/SearchParameter/example"
 _ROOTS = ("Resource", "DomainResource")
-_TERMS = {"token": token_terms, "string": string_terms, "uri": uri_terms}
-_RANGES = {"number": number_ranges, "quantity": quantity_ranges}
 
 
 @dataclass(frozen=True)
@@ -49,23 +38,28 @@ def index(resource: Mapping[str, Any], zone: tzinfo = UTC) -> Index:
     """Of a valid resource; dates without a time zone are of `zone`. FhirError 422 `too-long`."""
     terms: set[Term] = set()
     ranges: dict[Range, None] = {}
-    for parameter, find, targets in _plan(resource["resourceType"]):
-        found = find(resource)
-        if found:
-            terms.add(Term(parameter.code, "present", ""))
-        for value, kind in found:
-            if parameter.type in _TERMS:
-                terms.update(_TERMS[parameter.type](parameter.code, value, kind))
-            elif parameter.type == "reference":
-                terms.update(reference_terms(parameter.code, value, kind, targets))
-            elif parameter.type == "date":
-                ranges.update(dict.fromkeys(date_ranges(parameter.code, value, kind, zone)))
+    for parameter, find in _plan(resource["resourceType"]):
+        for entry in _entries(parameter, find, resource, zone):
+            if isinstance(entry, Term):
+                terms.add(entry)
             else:
-                made = _RANGES[parameter.type](parameter.code, value, kind)
-                ranges.update(dict.fromkeys(made))
-        if len(terms) + len(ranges) > MOST_TERMS:
-            raise _too_long()
+                ranges[entry] = None
+            if len(terms) + len(ranges) > MOST_TERMS:
+                raise _too_long()
     return Index(frozenset(terms), tuple(ranges))
+
+
+def _entries(
+    parameter: SearchParameter, find: Find, resource: Mapping[str, Any], zone: tzinfo
+) -> Iterator[Term | Range]:
+    if parameter.type == "composite":
+        yield from composite_entries(parameter, resource, zone)
+        return
+    found = find(resource)
+    if found:
+        yield Term(parameter.code, "present", "")
+    for value, kind in found:
+        yield from entries(parameter, value, kind, zone)
 
 
 @cache
@@ -84,11 +78,9 @@ def _serves(parameter: SearchParameter, type: str) -> bool:
 
 
 @cache
-def _plan(type: str) -> tuple[tuple[SearchParameter, Find, frozenset[str]], ...]:
-    return tuple(
-        (p, compile_expression(p.expression, type), frozenset(p.target))
-        for p in parameters_for(type).values()
-    )
+def _plan(type: str) -> tuple[tuple[SearchParameter, Find], ...]:
+    found = parameters_for(type).values()
+    return tuple((p, compile_expression(p.expression, type)) for p in found)
 
 
 def _too_long() -> Exception:

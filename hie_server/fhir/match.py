@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any, Callable, Iterator, Mapping
 
 from hie_server.fhir.clauses import Clause, Moment
+from hie_server.fhir.composites import components, elements
 from hie_server.fhir.dates import bounds
 from hie_server.fhir.definitions import SearchParameter
-from hie_server.fhir.escapes import parts, unescape
+from hie_server.fhir.escapes import parts, split, unescape
 from hie_server.fhir.index import parameters_for
 from hie_server.fhir.paths import Found, compile_expression
 from hie_server.fhir.quantities import half_digit, interval, read_number, units
@@ -37,11 +38,24 @@ def satisfies(
         written = resource.get("meta", {}).get("lastUpdated")
         return any(_date(written, "instant", asked, moment) for asked in clause.values)
     parameter = parameters_for(resource["resourceType"])[clause.parameter]
+    if clause.kind == "composite":
+        return any(_together(resource, parameter, asked, moment) for asked in clause.values)
     found = compile_expression(parameter.expression, resource["resourceType"])(resource)
     if clause.modifier == "missing":
         return (clause.values == ("true",)) is (not found)
     test = _test(parameter, clause.modifier, moment)
     return _any(test, found, clause.values) is not clause.negated
+
+
+def _together(
+    resource: Mapping[str, Any], parameter: SearchParameter, asked: str, moment: Moment
+) -> bool:
+    """Whether some element satisfies each part of what is asked."""
+    tests = [_test(each, "", moment) for each in components(parameter)]
+    parts_asked = [(each,) for each in split(asked, "$")]
+    return any(
+        all(map(_any, tests, values, parts_asked)) for values in elements(parameter, resource)
+    )
 
 
 def _any(test: Test, found: list[Found], values: tuple[str, ...]) -> bool:

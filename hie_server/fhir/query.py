@@ -40,7 +40,8 @@ _FORGIVEN = ("not-supported", "required", "value")
 @dataclass(frozen=True)
 class Query:
     """`sort`: (parameter, descending) · `total`: none, estimate or accurate · `summary`: "" or
-    count · `cursor`: "" on the first page · `applied`: the pairs that count, for the self link."""
+    count · `cursor`: "" on the first page · `applied`: the pairs that count, for the self link ·
+    `own`: where `clauses` were widened, what the asker's own records must meet instead."""
 
     type: str
     clauses: tuple[Clause, ...]
@@ -50,6 +51,7 @@ class Query:
     summary: str = ""
     cursor: str = ""
     applied: tuple[tuple[str, str], ...] = ()
+    own: tuple[Clause, ...] = ()
 
     def references(self, target: str) -> tuple[Clause, ...]:
         """The clauses that may name resources of type `target`, `_id` among them; see `named`."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import tzinfo
 from decimal import Decimal
-from typing import Any, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, NamedTuple
 
 from hie_server.fhir.dates import bounds
+from hie_server.fhir.definitions import SearchParameter
 from hie_server.fhir.quantities import Unit, interval, units
 from hie_server.fhir.references import read_target
 from hie_server.fhir.strings import PREFIX, fold, strings_of
@@ -26,7 +27,8 @@ class Term(NamedTuple):
     """One way in which a value can be asked for.
 
     `form`: present · code, system|code, |code, system|, of-type, each also after "identifier " ·
-    prefix, whole (of folded strings) · id, reference · uri
+    prefix, whole (of folded strings) · id, reference · uri; of a composite one for each part,
+    with "$" between
     """
 
     parameter: str
@@ -104,7 +106,7 @@ def string_terms(parameter: str, value: Any, kind: str) -> Iterator[Term]:
 
 
 def reference_terms(
-    parameter: str, value: Any, kind: str, targets: frozenset[str]
+    parameter: str, value: Any, kind: str, targets: Collection[str]
 ) -> Iterator[Term]:
     if kind == "Reference":
         text, identifier = value.get("reference"), value.get("identifier")
@@ -120,7 +122,7 @@ def reference_terms(
         yield from _literal_terms(parameter, value, targets)
 
 
-def _literal_terms(parameter: str, text: str, targets: frozenset[str]) -> Iterator[Term]:
+def _literal_terms(parameter: str, text: str, targets: Collection[str]) -> Iterator[Term]:
     if text.startswith("#"):
         return
     target = read_target(text)
@@ -155,3 +157,23 @@ def quantity_ranges(parameter: str, value: Any, kind: str) -> Iterator[Range]:
         yield Range(parameter, *found)
         for unit in units(value, kind):
             yield Range(with_unit(parameter, unit), *found)
+
+
+_PLAIN: Mapping[str, Callable[[str, Any, str], Iterable[Term | Range]]] = {
+    "token": token_terms,
+    "string": string_terms,
+    "uri": uri_terms,
+    "number": number_ranges,
+    "quantity": quantity_ranges,
+}
+
+
+def entries(
+    parameter: SearchParameter, value: Any, kind: str, zone: tzinfo
+) -> Iterable[Term | Range]:
+    """What an index holds of one value of FHIR type `kind`."""
+    if parameter.type == "reference":
+        return reference_terms(parameter.code, value, kind, parameter.target)
+    if parameter.type == "date":
+        return date_ranges(parameter.code, value, kind, zone)
+    return _PLAIN[parameter.type](parameter.code, value, kind)

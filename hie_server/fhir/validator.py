@@ -171,8 +171,6 @@ class _Run:
             return self.fault(path, "invalid", f"A wrong narrative: {narrative_fault(value)}.")
         is_code_amiss = field.codes and CHECKS[field.type_name](value)
         expected = _codes_of(field.codes) if is_code_amiss else FORMS[field.type_name]
-        if field.name == "resourceType":
-            expected = "the type of the resource"
         found = describe(value, field.type_name)
         code = "code-invalid" if is_code_amiss else "value"
         if type(value) in (dict, list) or value is None:
@@ -188,7 +186,7 @@ class _Run:
         try:
             holds = rule.holds(node, self.scope.resource)
         except Exception:
-            # Of the wrong shape, which has been said above; nothing a rule could add.
+            # Of the wrong shape, which has been said already; a rule has nothing to add.
             return
         if not holds:
             self.fault(path, "invariant", f"{rule.key} doesn't hold: {rule.expression}")

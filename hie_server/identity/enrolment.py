@@ -8,7 +8,9 @@ from fhir.resources.R4B.patient import Patient
 from pymongo.errors import DuplicateKeyError
 
 from hie_server.audit.journal import by_exchange
+from hie_server.fhir.outcomes import unprocessable
 from hie_server.fhir.resources import parse
+from hie_server.fhir.validator import validate
 from hie_server.identity import health_id, people
 from hie_server.store.access import Access
 from hie_server.store.database import Store
@@ -45,4 +47,8 @@ def _patient(demographics: dict[str, Any], number: str) -> dict[str, Any]:
     }
     told = {"active": True, "identifier": [identifier], **demographics}
     patient = Patient.model_validate(told)
-    return {"resourceType": "Patient", **parse(patient.model_dump_json().encode())}
+    resource = {"resourceType": "Patient", **parse(patient.model_dump_json().encode())}
+    errors = [each for each in validate(resource) if each.severity == "error"]
+    if errors:
+        raise unprocessable(errors)
+    return resource

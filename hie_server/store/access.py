@@ -145,7 +145,7 @@ class Access:
 
     `custodian`: sees all that it answers for · `directory`: the registries' entries ·
     `shares`: persons' records · `grantee`: Consents that name this facility alone ·
-    `instances`: single records reached through a visible one that refers to them.
+    `instances`: single records about nobody, reached through a visible one that refers to them.
     """
 
     custodian: str | None = None
@@ -167,7 +167,7 @@ class Access:
         if kind == "Consent" and self.grantee is not None:
             found.append({"index": term("Consent", "-grantee", "", self.grantee)})
         if self.instances:
-            found.append({key: {"$in": sorted(self.instances)}})
+            found.append({key: {"$in": sorted(self.instances)}, "patient": None})
         for share in self.shares:
             found.extend(_shared(share, kind, term, key))
         return found
@@ -207,7 +207,7 @@ def _rule(rule: Rule, term: Hash, key: str) -> Filter:
     if rule.when is not None:
         conditions.append(_when(rule.permit, *rule.when))
     if rule.labelled:
-        conditions.append(_labels(rule))
+        conditions.append(_labels(rule, term))
     if rule.data:
         conditions.append(_data(rule, term, key))
     if rule.within is not None:
@@ -223,8 +223,8 @@ def _when(permit: bool, lo: int, hi: int) -> Filter:
     return {"$or": [{"when": None}, {"when.lo": {"$lt": hi}, "when.hi": {"$gt": lo}}]}
 
 
-def _labels(rule: Rule) -> Filter:
-    named = sorted(rule.labels)
+def _labels(rule: Rule, term: Hash) -> Filter:
+    named = [term("label", each) for each in sorted(rule.labels)]
     alternatives: list[Filter] = []
     if rule.rank is not None:
         alternatives.append({"rank": {"$lte" if rule.permit else "$gte": rule.rank}})

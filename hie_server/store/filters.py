@@ -29,7 +29,9 @@ def conditions(query: Query, seal: Seal) -> list[Filter]:
 
 
 def _drives(clause: Clause) -> bool:
-    return not clause.negated and all(isinstance(each, Term) for each in clause.any_of)
+    """Whether the clause is met by index terms alone, so that one of them can lead."""
+    terms = [isinstance(each, Term) for each in clause.any_of]
+    return bool(terms) and all(terms) and not clause.negated
 
 
 def _clause(clause: Clause, kind: str, seal: Seal) -> Filter:

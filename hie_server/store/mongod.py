@@ -34,7 +34,7 @@ NOT_YET_INITIALIZED, ALREADY_INITIALIZED, USER_EXISTS = 94, 23, 51003
 ROLES = ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
 OPTIONS = (
     *("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--replSet", "hie"),
-    *("--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"),
+    *("--oplogSize", "512"),
     # a slow query's line in the log would show what was asked
     *("--slowms", "2147483647"),
     *("--setParameter", "enableLocalhostAuthBypass=0"),
@@ -99,7 +99,9 @@ def binary() -> Path:
     )
 
 
-def start(folder: Path, key_file: Path, log: Path, inherit: Sequence[int] = ()) -> Mongod:
+def start(
+    folder: Path, key_file: Path, log: Path, inherit: Sequence[int] = (), cache_gb: float = 0.5
+) -> Mongod:
     """A mongod on `folder`, primary and ready, on a free port of 127.0.0.1.
 
     Call it from the main thread: the kernel ends mongod with the thread that made it. `inherit`
@@ -109,6 +111,7 @@ def start(folder: Path, key_file: Path, log: Path, inherit: Sequence[int] = ()) 
     for _ in range(5):
         port = free_port()
         command = [str(binary()), "--dbpath", str(folder), "--keyFile", str(key_file)]
+        command += ["--wiredTigerCacheSizeGB", str(cache_gb)]
         process = spawn([*command, "--port", str(port), *OPTIONS], log, inherit)
         started = Mongod(process, port, key)
         try:

@@ -5,6 +5,7 @@ Only ids of our own making, dates, ranks and sizes are in the clear (README, "Wh
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Iterable, Iterator, Mapping
 
@@ -71,7 +72,7 @@ def row_of(
         "patient": seal.opaque(facts.patient) if facts.patient else None,
         "others": sorted(seal.opaque(each) for each in facts.others),
         "rank": facts.rank,
-        "labels": sorted(facts.labels),
+        "labels": _hashed(seal, (("label", each) for each in facts.labels)),
         "kinds": _hashed(seal, (("kind", each) for each in facts.kinds)),
         "when": {"lo": facts.when[0], "hi": facts.when[1]} if facts.when else None,
         "index": _hashed(seal, _terms(facts, found.terms)) + kept,
@@ -90,6 +91,31 @@ def _relative(resource: Resource, body: bytes, base: str) -> Resource:
     if not base or own not in body:
         return resource
     return parse(body.replace(own, b'"reference":"'))
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version as it leaves the store. `body` is None where it was deleted."""
+
+    reference: str
+    version: int
+    updated: datetime
+    body: bytes | None
+    patient: str | None
+    custodian: str
+    created: bool = False
+    unchanged: bool = False
+
+
+def version_of(row: Row, seal: Seal) -> Version:
+    return Version(
+        str(row.get("resource", row["_id"])),
+        row["version"],
+        row["updated"],
+        None if row["tombstone"] else open_body(row, seal),
+        row["patient"],
+        row["custodian"],
+    )
 
 
 def tombstone_of(row: Row, updated: datetime) -> Row:

@@ -7,48 +7,25 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from typing import Callable, Sequence
 
 from bson.binary import Binary
 from pymongo.client_session import ClientSession
 
 from hie_server.fhir.outcomes import FhirError, Issue, not_found
 from hie_server.fhir.query import Query
-from hie_server.fhir.resources import dump, parse
 from hie_server.store.access import Access, Filter
 from hie_server.store.database import Store
+from hie_server.store.filters import conditions
 from hie_server.store.pages import Page, find_page
-from hie_server.store.records import (
-    Resource,
-    Row,
-    history_of,
-    open_body,
-    row_of,
-    stamp,
-    tombstone_of,
-)
+from hie_server.store.records import Resource, Row, Version, version_of
+from hie_server.store.writing import AlsoAll, Terms, Write, Writer, not_yours
 
 READ_INDEX = "read"
 # Stands in for the custodian of a record that is not there: the same look-up is made.
 DECOY = "Organization/00000000-0000-4000-8000-000000000000"
-Terms = Iterable[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version as it leaves the store. `body` is None where it was deleted."""
-
-    reference: str
-    version: int
-    updated: datetime
-    body: bytes | None
-    patient: str | None
-    custodian: str
-    created: bool = False
-    unchanged: bool = False
-
 
 # What is written in the same transaction as the record: its journal event, a person's epoch.
 Also = Callable[[ClientSession, Version], None]
@@ -111,7 +88,7 @@ class Repository:
 
     def search(self, query: Query, after: tuple[datetime, str] | None = None) -> Page:
         """One page of what the query and the access both match."""
-        return find_page(self.store, "resources", self._branches(query.type), query, after)
+        return find_page(self.store, "resources", self._searched(query), query, after)
 
     def versions(self, page: Page) -> list[Version]:
         self.store.seal.preload(row["kid"] for row in page.rows)
@@ -121,7 +98,7 @@ class Repository:
         """405 alike for an id that is unknown, hidden or another's, before anything else."""
         mine = {"_id": f"{kind}/{identity}", "custodian": self.access.custodian}
         if self.store.db.resources.find_one(mine, {"_id": 1}, hint=READ_INDEX) is None:
-            raise _not_yours()
+            raise not_yours()
 
     def create(
         self,
@@ -131,14 +108,8 @@ class Repository:
         identity: str | None = None,
     ) -> Version:
         """The server chooses the id; `identity` is for the exchange's own entries."""
-        identity = identity or new_id(self.store)
-
-        def write(session: ClientSession) -> Version:
-            row = self._row(stamp(resource, identity, 1, self.store.instant()), terms)
-            self.store.db.resources.insert_one(row, session=session)
-            return self._done(session, row, also, created=True)
-
-        return self._transact(write)
+        kind, chosen = resource["resourceType"], identity or new_id(self.store)
+        return self._write(Write(kind, chosen, resource, creates=True, terms=tuple(terms)), also)
 
     def update(
         self,
@@ -150,17 +121,8 @@ class Repository:
         terms: Terms = (),
     ) -> Version:
         """405 alike for an id that is unknown, hidden or another's; 412 for a stale `if_match`."""
-
-        def write(session: ClientSession) -> Version:
-            row = self._mine(kind, identity, if_match, session)
-            if not row["tombstone"] and self._same(row, resource):
-                return self._done(session, row, also, unchanged=True)
-            updated = self._after(row)
-            new = self._row(stamp(resource, identity, row["version"] + 1, updated), terms)
-            self._replace(row, new, session)
-            return self._done(session, new, also, created=row["tombstone"])
-
-        return self._transact(write)
+        write = Write(kind, identity, resource, if_match=if_match, terms=tuple(terms))
+        return self._write(write, also)
 
     def delete(
         self,
@@ -170,19 +132,30 @@ class Repository:
         also: Sequence[Also] = (),
     ) -> Version:
         """Idempotent for its custodian; 405 alike for everybody else."""
+        return self._write(Write(kind, identity, None, if_match=if_match), also)
 
-        def write(session: ClientSession) -> Version:
-            row = self._mine(kind, identity, if_match, session)
-            if row["tombstone"]:
-                return self._done(session, row, also, unchanged=True)
-            new = tombstone_of(row, self._after(row))
-            self._replace(row, new, session)
-            return self._done(session, new, also)
+    def write(self, writes: Sequence[Write], also: AlsoAll) -> list[Version]:
+        """All of these in one transaction, or none."""
+        if self.access.custodian is None:
+            raise not_yours()
+        return Writer(self.store, self.access.custodian, self.zone).write(writes, also)
 
-        return self._transact(write)
+    def _write(self, write: Write, also: Sequence[Also]) -> Version:
+        def each(session: ClientSession, versions: Sequence[Version]) -> None:
+            for one in also:
+                one(session, versions[0])
+
+        return self.write([write], each)[0]
 
     def _branches(self, kind: str, key: str = "_id") -> list[Filter]:
         return self.access.branches(kind, self.store.seal.term, key)
+
+    def _searched(self, query: Query) -> list[Filter]:
+        branches = self._branches(query.type)
+        if query.own and self.access.custodian is not None:
+            narrower = conditions(replace(query, clauses=query.own), self.store.seal)
+            branches[0] = {"$and": [{"custodian": self.access.custodian}, *narrower]}
+        return branches
 
     def _visible(self, kind: str, own: Filter, key: str = "_id") -> Filter:
         """`own` is repeated in each branch: MongoDB then refuses a hidden row by its index."""
@@ -193,66 +166,8 @@ class Repository:
         own = {"_id": f"{kind}/{identity}"}
         return self.store.db.resources.find_one(self._visible(kind, own), hint=READ_INDEX)
 
-    def _mine(
-        self, kind: str, identity: str, if_match: int | None, session: ClientSession
-    ) -> Row:
-        own = {"_id": f"{kind}/{identity}", "custodian": self.access.custodian}
-        row = self.store.db.resources.find_one(own, session=session)
-        if row is None:
-            raise _not_yours()
-        if if_match is not None and if_match != row["version"]:
-            current = f'The current version is W/"{row["version"]}".'
-            raise FhirError(412, [Issue("conflict", f"If-Match is stale. {current}")])
-        return row
-
-    def _row(self, resource: Resource, terms: Terms) -> Row:
-        custodian = self.access.custodian
-        if custodian is None:
-            raise _not_yours()
-        updated = datetime.fromisoformat(resource["meta"]["lastUpdated"])
-        return row_of(resource, custodian, updated, self.store, self.zone, terms)
-
-    def _after(self, row: Row) -> datetime:
-        """Now, but never before the version it follows."""
-        return max(self.store.instant(), row["updated"] + timedelta(milliseconds=1))
-
-    def _same(self, row: Row, resource: Resource) -> bool:
-        stored = parse(open_body(row, self.store.seal))
-        again = stamp(resource, stored["id"], row["version"], row["updated"])
-        return dump(again) == dump(stored)
-
-    def _replace(self, old: Row, new: Row, session: ClientSession) -> None:
-        db = self.store.db
-        expected = {"_id": old["_id"], "version": old["version"]}
-        replaced = db.resources.replace_one(expected, new, session=session)
-        if replaced.matched_count != 1:
-            raise FhirError(409, [Issue("conflict", "It was changed meanwhile; try again.")])
-        db.history.insert_one(history_of(old), session=session)
-
-    def _done(
-        self, session: ClientSession, row: Row, also: Sequence[Also], **facts: bool
-    ) -> Version:
-        version = self._version(row, **facts)
-        for write in also:
-            write(session, version)
-        return version
-
-    def _transact(self, write: Callable[[ClientSession], Version]) -> Version:
-        """All or nothing; MongoDB's driver runs `write` again after a conflict."""
-        with self.store.client.start_session() as session:
-            return session.with_transaction(write)
-
-    def _version(self, row: Row, **facts: bool) -> Version:
-        body = None if row["tombstone"] else open_body(row, self.store.seal)
-        return Version(
-            str(row.get("resource", row["_id"])),
-            row["version"],
-            row["updated"],
-            body,
-            row["patient"],
-            row["custodian"],
-            **facts,
-        )
+    def _version(self, row: Row) -> Version:
+        return version_of(row, self.store.seal)
 
 
 def whose(store: Store, reference: str) -> tuple[str | None, str | None]:
@@ -275,8 +190,3 @@ def referrers(store: Store, reference: str, custodian: str | None, most: int) ->
 
 def _gone() -> FhirError:
     return FhirError(410, [Issue("deleted", "It was deleted.")])
-
-
-def _not_yours() -> FhirError:
-    diagnostics = "Only a resource that you hold can be changed, and the server chooses ids."
-    return FhirError(405, [Issue("not-supported", diagnostics)], {"Allow": "GET, HEAD"})

@@ -92,7 +92,7 @@ class Seal:
         nonce, data = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
             return _decompress(self._open_key(kid).decrypt(nonce, data, context.encode()))
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise SealError(f"The body sealed by key {kid} does not open.") from error
 
     def box(self, data: bytes, context: str) -> bytes:

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
@@ -22,8 +22,7 @@ from hie_server.fhir.resources import dump, is_id, parse
 from hie_server.fhir.validator import validate
 from hie_server.store.access import Access
 from hie_server.store.pages import Page
-from hie_server.store.records import instant_text
-from hie_server.store.repository import Version
+from hie_server.store.records import Version, instant_text
 from hie_server.web import journaling
 from hie_server.web.exchange import exchange
 from hie_server.web.limits import body_of, form_pairs, if_match, preference
@@ -32,6 +31,9 @@ from hie_server.web.replies import fhir_response, reply, reply_written
 
 blueprint = Blueprint("fhir", __name__, url_prefix="/fhir")
 MOST_VERSIONS = 100
+# An entry of a batch brings its own; a request's are read only when they are needed.
+Body = Callable[[], dict[str, Any]]
+Expected = Callable[[], int | None]
 
 
 @blueprint.get("/metadata")
@@ -71,19 +73,23 @@ def history(kind: str, identity: str) -> Response:
 
 @blueprint.get("/<kind>")
 def search(kind: str) -> Response:
-    return _search(kind, list(request.args.items(multi=True)))
+    return search_by(kind, list(request.args.items(multi=True)))
 
 
 @blueprint.post("/<kind>/_search")
 def search_by_post(kind: str) -> Response:
-    return _search(kind, form_pairs())
+    return search_by(kind, form_pairs())
 
 
 @blueprint.post("/<kind>")
 def create(kind: str) -> Response:
+    return create_one(kind, _body)
+
+
+def create_one(kind: str, body: Body) -> Response:
     _asked("create", kind)
     access = exchange().rules.to_write(g.caller, kind, "c")
-    resource = _valid(kind)
+    resource = _valid(body(), kind)
     terms, also = exchange().rules.on_write(g.caller, resource)
     repository = exchange().repository(access)
     written = [*also, journaling.with_write(201)]
@@ -92,27 +98,35 @@ def create(kind: str) -> Response:
 
 @blueprint.put("/<kind>/<identity>")
 def update(kind: str, identity: str) -> Response:
+    return update_one(kind, identity, _body, if_match)
+
+
+def update_one(kind: str, identity: str, body: Body, expected: Expected) -> Response:
     _asked("update", kind, identity)
     access = exchange().rules.to_write(g.caller, kind, "u")
     repository = exchange().repository(access)
     repository.check_mine(kind, identity)
-    expected = if_match()
-    resource = _valid(kind, identity)
+    version = expected()
+    resource = _valid(body(), kind, identity)
     terms, also = exchange().rules.on_write(g.caller, resource)
     written = [*also, journaling.with_write(201)]
     return reply_written(
-        repository.update(kind, identity, resource, expected, written, terms), 200
+        repository.update(kind, identity, resource, version, written, terms), 200
     )
 
 
 @blueprint.delete("/<kind>/<identity>")
 def delete(kind: str, identity: str) -> Response:
+    return delete_one(kind, identity, if_match)
+
+
+def delete_one(kind: str, identity: str, expected: Expected) -> Response:
     _asked("delete", kind, identity)
     access = exchange().rules.to_write(g.caller, kind, "d")
     repository = exchange().repository(access)
     repository.check_mine(kind, identity)
     written = [*exchange().rules.on_delete(g.caller, kind), journaling.with_write(204)]
-    return reply_written(repository.delete(kind, identity, if_match(), written), 204)
+    return reply_written(repository.delete(kind, identity, expected(), written), 204)
 
 
 def _asked(interaction: str, kind: str, identity: str | None = None, rest: str = "") -> None:
@@ -126,9 +140,12 @@ def _asked(interaction: str, kind: str, identity: str | None = None, rest: str =
         raise not_found()
 
 
-def _valid(kind: str, identity: str | None = None) -> dict[str, Any]:
-    """The body as a resource of this type (and id), or every fault in it."""
-    resource = parse(body_of(request))
+def _body() -> dict[str, Any]:
+    return parse(body_of(request))
+
+
+def _valid(resource: dict[str, Any], kind: str, identity: str | None = None) -> dict[str, Any]:
+    """A resource of this type (and id), or every fault in it."""
     if resource.get("resourceType") != kind:
         raise bad_request(f"The body's resourceType must be {kind}, as in the URL.", "resourceType")
     if identity is not None and resource.get("id") != identity:
@@ -145,7 +162,7 @@ def _one(access: Access, version: Version) -> Response:
     return reply(version)
 
 
-def _search(kind: str, pairs: list[tuple[str, str]]) -> Response:
+def search_by(kind: str, pairs: list[tuple[str, str]]) -> Response:
     journaling.note("search-type", f"{kind}?{urlencode(pairs)}")
     _asked_search(kind, pairs)
     query = parse_query(

@@ -17,8 +17,8 @@ from flask import Response, g, request
 from hie_server.audit.events import Entity, Event
 from hie_server.authz.tokens import Caller
 from hie_server.store.database import Store
-from hie_server.store.records import instant_text
-from hie_server.store.repository import Also, Version, new_id
+from hie_server.store.records import Version, instant_text
+from hie_server.store.repository import Also, new_id
 from hie_server.web.exchange import exchange
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9\-._]{1,64}")
@@ -104,12 +104,18 @@ def finish(response: Response) -> Response:
         if response.status_code == 401:
             _count(exchange().store)
         return response
-    if not g.record.written:
-        said = event(response.status_code)
-        exchange().journal.append(said)
-        if g.caller.facility and said.interaction in REFUSED:
-            exchange().refusals.put(said)
+    append(response.status_code)
     return response
+
+
+def append(status: int) -> None:
+    """The entry of what was asked, unless a transaction has written it with its records."""
+    if g.record.written:
+        return
+    said = event(status)
+    exchange().journal.append(said)
+    if g.caller.facility and said.interaction in REFUSED:
+        exchange().refusals.put(said)
 
 
 def _count(store: Store) -> None:

@@ -10,7 +10,7 @@ from werkzeug.http import http_date
 
 from hie_server.fhir.outcomes import FhirError, Issue, outcome
 from hie_server.fhir.resources import dump
-from hie_server.store.repository import Version
+from hie_server.store.records import Version
 from hie_server.web.exchange import exchange
 from hie_server.web.limits import preference
 

@@ -84,7 +84,7 @@ def _rows(definition: Json) -> Iterator[tuple[str, Json]]:
     for element in elements:
         if _is_backbone(element):
             kind = {"kind": "backbone", "base": element["type"][0]["code"]}
-            rows[element["path"]] = kind | {"elements": []}
+            rows[element["path"]] = kind | _rules(element, own) | {"elements": []}
         if _is_own(element, definition):
             parent = element["path"].rpartition(".")[0]
             rows[parent]["elements"].append(_element(element, own))
@@ -118,7 +118,7 @@ def _element(element: Json, own: str) -> Json:
     row |= {key: True for key in ("isModifier", "isSummary") if element.get(key)}
     if element.get("representation") == ["xmlAttr"]:
         row["xmlAttr"] = True
-    return row | _rules(element, own)
+    return row if _is_backbone(element) else row | _rules(element, own)
 
 
 def _types(element: Json) -> list[str]:

@@ -131,7 +131,7 @@ def row(record: Record, patient: str | None, term: Callable[..., bytes]) -> dict
         "patient": patient,
         "others": [],
         "rank": record.rank,
-        "labels": sorted(record.labels),
+        "labels": [term("label", each) for each in sorted(record.labels)],
         "kinds": [term("kind", each) for each in sorted(record.kinds)],
         "when": record.when and dict(zip(("lo", "hi"), record.when)),
         "index": references + authors,

@@ -133,7 +133,11 @@ observations = resource(
         "valueString": texts,
         "valueCodeableConcept": concepts,
         "valuePeriod": periods,
-        "component": few(some({"code": concepts, "valueQuantity": quantities})),
+        "component": few(
+            some(
+                {"code": concepts, "valueQuantity": quantities, "valueCodeableConcept": concepts}
+            )
+        ),
     },
 )
 documents = resource(
@@ -150,6 +154,7 @@ documents = resource(
             some({"format": codings, "attachment": some({"url": st.just("Binary/1")})})
         ),
         "context": some({"period": periods, "event": few(concepts)}),
+        "relatesTo": few(some({"code": st.sampled_from(["appends", "signs"]), "target": references})),
     },
 )
 risks = resource(
@@ -167,7 +172,56 @@ risks = resource(
         )
     },
 )
-resources = patients | observations | documents | risks
+bounds = some({"value": decimals, "unit": st.just("mg")})
+intervals = some({"low": bounds, "high": bounds})
+groups = resource(
+    "Group",
+    {
+        "characteristic": few(
+            some(
+                {
+                    "code": concepts,
+                    "valueCodeableConcept": concepts,
+                    "valueBoolean": st.booleans(),
+                    "valueRange": intervals,
+                }
+            )
+        )
+    },
+)
+libraries = resource(
+    "Library",
+    {
+        "useContext": few(
+            some(
+                {
+                    "code": codings,
+                    "valueQuantity": quantities,
+                    "valueRange": intervals,
+                    "valueCodeableConcept": concepts,
+                }
+            )
+        )
+    },
+)
+places = st.sampled_from([0, 5, 100, 105])
+sequences = resource(
+    "MolecularSequence",
+    {
+        "referenceSeq": some(
+            {
+                "chromosome": concepts,
+                "referenceSeqId": concepts,
+                "windowStart": places,
+                "windowEnd": places,
+            }
+        ),
+        "variant": few(some({"start": places, "end": places})),
+    },
+)
+resources = (
+    patients | observations | documents | risks | groups | libraries | sequences | observations
+)
 
 
 def escaped(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hie_server.fhir.composites import components
 from hie_server.fhir.index import index, parameters_for
 from hie_server.fhir.match import satisfies
 from hie_server.fhir.query import Clause, parse_query
@@ -19,17 +20,30 @@ INDIA = ZoneInfo("Asia/Kolkata")
 NOW = 1_700_000_000_000
 
 
+def is_composite(resource: dict[str, Any], code: str) -> bool:
+    return parameters_for(resource["resourceType"])[code].type == "composite"
+
+
 @st.composite
 def asked(draw: st.DrawFn) -> tuple[dict[str, Any], str, str]:
     """A resource, and a search of its type by any of the parameters that it has values for."""
     resource = draw(resources)
-    present = {term.parameter for term in index(resource).terms}
-    code = draw(st.sampled_from(sorted(present or {"_tag", "_profile"})))
-    kind = parameters_for(resource["resourceType"])[code].type
+    found = index(resource)
+    present = {term.parameter for term in found.terms}
+    present |= {each.parameter.partition("$")[0].partition("|")[0] for each in found.ranges}
+    composites = sorted(each for each in present if is_composite(resource, each))
+    # As often as all the others: they are few, and hard.
+    known = draw(st.sampled_from([sorted(present), composites or sorted(present)]))
+    code = draw(st.sampled_from(known or ["_profile", "_tag"]))
+    type = resource["resourceType"]
+    kind = parameters_for(type)[code].type
     modifiers = [modifier for each, modifier in VALUES if each == kind]
-    modifier = draw(st.sampled_from([*modifiers, "missing"]))
+    modifier = draw(st.sampled_from([*modifiers, "missing"] if modifiers else [""]))
     if modifier == "missing":
         value = draw(st.sampled_from(["true", "false"]))
+    elif kind == "composite":
+        wanted = [VALUES[each.type, ""] for each in components(parameters_for(type)[code])]
+        value = ",".join(draw(st.lists(st.tuples(*wanted).map("$".join), min_size=1, max_size=2)))
     else:
         value = ",".join(draw(st.lists(VALUES[kind, modifier], min_size=1, max_size=2)))
     return resource, f"{code}:{modifier}" if modifier else code, value

@@ -82,7 +82,10 @@ WRONG: dict[str, list[Any]] = {
     "unsignedInt": [-1, "0", 2**31],
     "uri": ["", "a b", "a\n", None],
     "url": ["http://x example"],
-    "uuid": ["c757873d-ec9a-4326-a141-556f43239520", "urn:uuid:C757873D-EC9A-4326-A141-556F43239520"],
+    "uuid": [
+        "c757873d-ec9a-4326-a141-556f43239520",
+        "urn:uuid:C757873D-EC9A-4326-A141-556F43239520",
+    ],
     "xhtml": ["", "<div>a</div>", 5],
 }
 

@@ -48,9 +48,7 @@ def rules() -> Iterator[tuple[str, str, str]]:
     for definition in types().values():
         found = [(definition.rules, definition.name)]
         for element in definition.elements:
-            path = element.types[0] if "." in element.types[0] else definition.name
-            path = element.types[0] if element.types[0][0].isupper() else path
-            found.append((element.rules, path))
+            found.append((element.rules, element.types[0]))
         for row, path in found:
             for key, expression in row.items():
                 if key in NATIVE and key not in seen:
@@ -61,7 +59,7 @@ def rules() -> Iterator[tuple[str, str, str]]:
 def sample(kind: str, chance: random.Random, depth: int, name: str = "") -> Any:
     if kind == "Resource":
         kind = chance.choice(["Composition", "MessageHeader", "Patient"])
-        return {"resourceType": kind} | ({"meta": {"versionId": "1"}} if chance.random() < 0.5 else {})
+        return {"resourceType": kind, "meta": {"versionId": chance.choice("12")}}
     if kind not in types() or types()[kind].kind == "primitive-type":
         return chance.choice(SAMPLES.get(kind, STRINGS.get(name, ["x", "C"])))
     if depth == 0:
@@ -114,7 +112,11 @@ OTHER = ENTRY | {"resource": {"resourceType": "Patient", "meta": {"versionId": "
 KILO = {"value": 2, "code": "kg", "system": UCUM}
 HAND: list[tuple[str, Any, bool]] = [
     ("ait-2", {"verificationStatus": coded(ALLERGY, "entered-in-error")}, True),
-    ("ait-2", {"verificationStatus": coded(ALLERGY, "entered-in-error"), "clinicalStatus": {}}, False),
+    (
+        "ait-2",
+        {"verificationStatus": coded(ALLERGY, "entered-in-error"), "clinicalStatus": ACTIVE},
+        False,
+    ),
     ("con-5", {"verificationStatus": coded(VERIFICATION, "entered-in-error")}, True),
     (
         "con-5",

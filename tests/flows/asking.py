@@ -35,6 +35,12 @@ WILD = (
     ("patient.name", "Asha"), ("code[$ne]", "x"), ("_filter", "code eq 4548-4"),
     ("_content", "Devi"), ("_cursor", "AAAA"), ("_count", "0"), ("_id", "*"), ("_list", ABSENT),
 )
+PERSONAL = ("patient", "subject", "beneficiary")
+ANYTHING = (
+    "1", "true", "final", "active", "2025", "ge2025-03-01", "le2025-03-31", "A", "Devi", ABSENT,
+    f"Patient/{ABSENT}", "7", "gt1", "https://example.org/profile/lab", "http://loinc.org|",
+    "73211009", "|", "a,b", "%", "\\", "", "gt", "0",
+)
 # Ways to write the same path, and paths that other servers have.
 ODD: tuple[Callable[[str], str], ...] = (
     lambda path: f"{path}/",
@@ -56,28 +62,26 @@ ODD: tuple[Callable[[str], str], ...] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Material:
-    """`served`: type → (interactions, parameters) as /fhir/metadata has them · `hidden` and `own`
-    (the asker's): the resources · `versions`: how many each hidden one has had."""
+    """`served`: type → (interactions, parameters) as /fhir/metadata has them · `pools`: what to
+    ask for, each of them as often as the others · `own`: resources that the asker holds ·
+    `aliases`: a Patient's id → the ids of the same citizen's Patients."""
 
     served: dict[str, tuple[list[str], list[str]]]
-    hidden: list[Json]
+    pools: list[list[Json]]
     own: list[Json]
-
-    def of(self, kind: str) -> list[Json]:
-        return [each for each in self.hidden if each["resourceType"] == kind]
+    aliases: dict[str, list[str]]
 
 
-def material(statement: Json, hidden: list[Json], own: list[Json]) -> Material:
-    served = {
+def served(statement: Json) -> dict[str, tuple[list[str], list[str]]]:
+    return {
         each["type"]: (
             [interaction["code"] for interaction in each["interaction"]],
             [parameter["name"] for parameter in each["searchParam"]],
         )
         for each in statement["rest"][0]["resource"]
     }
-    return Material(served, hidden, own)
 
 
 def requests(found: Material, seed_: int, number: int) -> list[Asked]:
@@ -99,61 +103,53 @@ def requests(found: Material, seed_: int, number: int) -> list[Asked]:
 
 @st.composite
 def asked(draw: st.DrawFn, found: Material) -> Asked:
-    likely = sorted({each["resourceType"] for each in found.hidden})
-    kinds = st.sampled_from([likely] * 5 + [[*found.served]]).flatmap(st.sampled_from)
-    kind = draw(kinds)
-    codes = [code for code in found.served[kind][0] for _ in range(WEIGHTS[code])]
-    made: Asked = draw(MAKERS[draw(st.sampled_from(codes))](found, kind))
-    if made.method == "GET" and draw(st.sampled_from([False] * 7 + [True])):
+    one = draw(st.sampled_from(draw(st.sampled_from(found.pools))))
+    interactions, _ = found.served[one["resourceType"]]
+    codes = [code for code in interactions for _ in range(WEIGHTS[code])]
+    made: Asked = draw(MAKERS[draw(st.sampled_from(codes))](found, one))
+    if made.method == "GET" and draw(st.sampled_from([False] * 9 + [True])):
         path = made.path.partition("?")[0]
         made = Asked("GET", draw(st.sampled_from(ODD))(path))
-    if made.method == "GET" and draw(st.sampled_from([False] * 11 + [True])):
+    if made.method == "GET" and draw(st.sampled_from([False] * 14 + [True])):
         made = Asked("HEAD", made.path)
     return made
 
 
 @st.composite
-def _path(draw: st.DrawFn, found: Material, kind: str) -> str:
-    """Mostly of a hidden record of this type; else one of another type, our own, or none."""
-    pools = [found.of(kind)] * 6 + [found.hidden, found.own]
-    chosen = draw(st.sampled_from([each for each in pools if each]))
-    one = draw(st.sampled_from(chosen))
-    identity = draw(st.sampled_from([one["id"]] * 11 + [ABSENT]))
-    shown = draw(st.sampled_from([kind] + [one["resourceType"]] * 3))
-    return f"/fhir/{shown}/{identity}"
+def _path(draw: st.DrawFn, found: Material, one: Json) -> str:
+    """Mostly of this very record; else of one of our own, of none, or of another type."""
+    chosen = draw(st.sampled_from([one] * 9 + [draw(st.sampled_from(found.own))]))
+    identity = draw(st.sampled_from([chosen["id"]] * 11 + [ABSENT]))
+    kind = draw(st.sampled_from([chosen["resourceType"]] * 11 + ["Observation"]))
+    return f"/fhir/{kind}/{identity}"
 
 
-def _read(found: Material, kind: str) -> st.SearchStrategy[Asked]:
-    return _path(found, kind).map(lambda path: Asked("GET", path))
+def _read(found: Material, one: Json) -> st.SearchStrategy[Asked]:
+    return _path(found, one).map(lambda path: Asked("GET", path))
 
 
-def _vread(found: Material, kind: str) -> st.SearchStrategy[Asked]:
-    versions = st.sampled_from(["1", "1", "1", "2", "3", "01", "9999999999", "x"])
-    parts = st.tuples(_path(found, kind), versions)
+def _vread(found: Material, one: Json) -> st.SearchStrategy[Asked]:
+    versions = st.sampled_from(["1", "1", "1", "1", "2", "3", "01", "9999999999", "x"])
+    parts = st.tuples(_path(found, one), versions)
     return parts.map(lambda each: Asked("GET", f"{each[0]}/_history/{each[1]}"))
 
 
-def _history(found: Material, kind: str) -> st.SearchStrategy[Asked]:
+def _history(found: Material, one: Json) -> st.SearchStrategy[Asked]:
     more = st.sampled_from(["", "", "", "?_count=1", "?_before=2", "?_count=0"])
-    parts = st.tuples(_path(found, kind), more)
+    parts = st.tuples(_path(found, one), more)
     return parts.map(lambda each: Asked("GET", f"{each[0]}/_history{each[1]}"))
 
 
 @st.composite
-def _search(draw: st.DrawFn, found: Material, kind: str) -> Asked:
-    """One hidden record's own values, and what it is asked with; sometimes anything at all."""
-    one = draw(st.sampled_from(found.of(kind) or [{"resourceType": kind, "id": ABSENT}]))
-    known = values(one)
-    names = [name for name in found.served[kind][1] if name in known]
-    pairs = [draw(st.sampled_from(known[name])) for name in names if name in PERSONAL][:1]
-    if not pairs or draw(st.sampled_from([True, True, False])):
-        for name in draw(st.lists(st.sampled_from(names), max_size=2, unique=True)):
-            pairs.append(draw(st.sampled_from(known[name])))
+def _search(draw: st.DrawFn, found: Material, one: Json) -> Asked:
+    """This record's own values, and what they are asked with; sometimes anything at all."""
+    kind = one["resourceType"]
+    pairs = draw(_pairs(found, one))
     pairs += draw(st.lists(st.sampled_from(CONTROLS), max_size=2, unique_by=lambda each: each[0]))
-    other = st.tuples(st.sampled_from(found.served[kind][1]), st.sampled_from(_ANY))
-    extra = draw(st.sampled_from([None] * 8 + [other, st.sampled_from(WILD)]))
-    if extra is not None:
-        pairs.append(draw(extra))
+    parameters = st.sampled_from(found.served[kind][1])
+    anything = st.tuples(parameters, st.sampled_from(ANYTHING))
+    if draw(st.sampled_from([False] * 5 + [True])):
+        pairs.append(draw(st.one_of(anything, st.sampled_from(WILD))))
     query = urlencode(draw(st.permutations(pairs)))
     lenient = draw(st.sampled_from([()] * 5 + [(("Prefer", "handling=lenient"),)]))
     if draw(st.sampled_from([True, False, False])):
@@ -162,9 +158,30 @@ def _search(draw: st.DrawFn, found: Material, kind: str) -> Asked:
 
 
 @st.composite
-def _create(draw: st.DrawFn, found: Material, kind: str) -> Asked:
-    """A copy of a hidden record, with all that it refers to; or too little for its type."""
-    template = draw(st.sampled_from([*found.of(kind), {"resourceType": kind}]))
+def _pairs(draw: st.DrawFn, found: Material, one: Json) -> list[tuple[str, str]]:
+    """Whom it is about, by any Patient of theirs, and up to two more of its values."""
+    known = values(one)
+    names = [name for name in found.served[one["resourceType"]][1] if name in known]
+    personal = [name for name in names if name in PERSONAL][:1]
+    others = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
+    if personal and draw(st.sampled_from([True] * 7 + [False])):
+        others = [name for name in others if name not in personal]
+    else:
+        personal = []
+    pairs = [draw(st.sampled_from(known[name])) for name in others or names[:1]]
+    for name, value in (draw(st.sampled_from(known[each])) for each in personal):
+        kind, slash, identity = value.rpartition("/")
+        meant = draw(st.sampled_from([identity, *found.aliases.get(identity, ())]))
+        also = draw(st.sampled_from([""] * 7 + [f",{each}" for each in found.aliases]))
+        pairs.append((name, f"{kind}{slash}{meant}{also}"))
+    return pairs
+
+
+@st.composite
+def _create(draw: st.DrawFn, found: Material, one: Json) -> Asked:
+    """A copy, with all that it refers to; or too little for its type."""
+    kind = one["resourceType"]
+    template = draw(st.sampled_from([one, {"resourceType": kind}]))
     copy = {name: value for name, value in template.items() if name != "meta"}
     if kind == "Consent":
         copy["status"] = "proposed"
@@ -172,31 +189,24 @@ def _create(draw: st.DrawFn, found: Material, kind: str) -> Asked:
 
 
 @st.composite
-def _update(draw: st.DrawFn, found: Material, kind: str) -> Asked:
-    path = draw(_path(found, kind))
-    _, _, shown, identity = path.split("/")
-    bodies = [dump({"resourceType": shown, "id": identity}), b"{", dump({"resourceType": "Basic"})]
-    known = [each for each in found.hidden if each["id"] == identity]
-    bodies += [dump({**each, "language": "hi"}) for each in known] * 4
-    return Asked("PUT", path, draw(st.sampled_from(bodies)), FHIR + draw(st.sampled_from(MATCHES)))
+def _update(draw: st.DrawFn, found: Material, one: Json) -> Asked:
+    path = draw(_path(found, one))
+    _, _, kind, identity = path.split("/")
+    whole = dump({**one, "resourceType": kind, "id": identity, "language": "hi"})
+    other = dump({"resourceType": "Basic", "id": identity})
+    body = draw(st.sampled_from([whole, whole, other, b"{"]))
+    return Asked("PUT", path, body, FHIR + draw(st.sampled_from(MATCHES)))
 
 
 @st.composite
-def _delete(draw: st.DrawFn, found: Material, kind: str) -> Asked:
-    return Asked("DELETE", draw(_path(found, kind)), None, draw(st.sampled_from(MATCHES)))
+def _delete(draw: st.DrawFn, found: Material, one: Json) -> Asked:
+    return Asked("DELETE", draw(_path(found, one)), None, draw(st.sampled_from(MATCHES)))
 
 
-MAKERS: dict[str, Callable[[Material, str], st.SearchStrategy[Asked]]] = {
+MAKERS: dict[str, Callable[[Material, Json], st.SearchStrategy[Asked]]] = {
     "read": _read, "vread": _vread, "history-instance": _history, "search-type": _search,
     "create": _create, "update": _update, "delete": _delete,
 }
-PERSONAL = ("patient", "subject", "beneficiary")
-_ANY = (
-    "1", "true", "final", "active", "2025", "ge2025-03-01", "le2025-03-31", "A", "Devi", ABSENT,
-    f"Patient/{ABSENT}", "7", "gt1", "https://example.org/profile/lab", "http://loinc.org|",
-    "73211009", "|", "a,b", "%", "\\", "", "gt", "0",
-)
-
 
 def values(resource: Json) -> dict[str, list[tuple[str, str]]]:
     """Parameter → (name with modifier, value) by which a search finds this resource."""

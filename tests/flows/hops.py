@@ -16,6 +16,11 @@ from hie_server.store import access, pages
 from hie_server.store.access import EXCHANGE, IDENTITY, Access, Limits, Rule, Share
 from hie_server.store.pages import find_page
 from hie_server.store.repository import Repository, whose
+from hie_server.store.writing import Writer
+from tests.flows.asking import FHIR
+from tests.flows.world_records import ref
+from tests.flows.world_story import ASHA, BINA, BINA_LOCAL, CHITRA, DIVYA, RELABELLED
+from tests.flows.worlds import Asked
 
 Patch = pytest.MonkeyPatch
 ANYTHING = Limits((Rule(True),))
@@ -162,12 +167,17 @@ def before_if_match(patch: Patch) -> None:
 
 def writes(patch: Patch) -> None:
     before_if_match(patch)
-    filtered = Repository._mine
 
-    def mine(self: Repository, kind: str, identity: str, *rest: Any) -> Any:
-        return filtered(_as_custodian(self, kind, identity), kind, identity, *rest)
+    def current(self: Writer, writes: Any, session: Any) -> Any:
+        wanted = {"_id": {"$in": [each.reference for each in writes if not each.creates]}}
+        return {row["_id"]: row for row in self.store.db.resources.find(wanted, session=session)}
 
-    patch.setattr(Repository, "_mine", mine)
+    patch.setattr(Writer, "_current", current)
+
+
+def widened_in_own_custody(patch: Patch) -> None:
+    """A hidden link, shown by the asker's own records that name the hidden Patient."""
+    patch.setattr(Rules, "_readable", lambda self, caller, seen, patients: patients)
 
 
 def _as_custodian(repository: Repository, kind: str, identity: str) -> Repository:
@@ -191,6 +201,7 @@ ALL: dict[str, Callable[[Patch], None]] = {
     "identity": identity,
     "identity: the citizen's own alone": shared_without("custodian", True),
     "people: widening to a Patient that can't be read": widening,
+    "people: widening to a hidden link": widened_in_own_custody,
     "permit: class": permits(classes=None),
     "permit: dataPeriod": permits(when=None),
     "permit: securityLabel": permits(labelled=False),
@@ -204,3 +215,28 @@ ALL: dict[str, Callable[[Patch], None]] = {
     "405 before If-Match": before_if_match,
     "writes": writes,
 }
+
+LAB = ref("Observation", "asha")
+# Requests that need every hop: asked before the generated ones.
+SAMPLE = [
+    Asked("GET", f"/fhir/{each}")
+    for each in (
+        LAB, f"{LAB}/_history", f"{LAB}/_history/1", ASHA, f"Patient?_id={ASHA[8:]}", BINA_LOCAL,
+        ref("RelatedPerson", "bina"), f"Observation?patient={BINA}&_summary=count",
+        f"Observation?patient={ASHA}", f"Observation?patient={BINA}&_count=2", "Patient?name=asha",
+        f"Observation?patient={CHITRA}&_total=accurate", "Observation?_summary=count",
+        f"Observation?patient={CHITRA},{ASHA}", "Condition?code=73211009",
+        f"Condition?patient={CHITRA}", RELABELLED, f"{RELABELLED}/_history",
+        f"{RELABELLED}/_history/1", ref("Device", "chitra own"), ref("Binary", "asha"),
+        ref("Practitioner", "surgeon"), "Practitioner?name=sinha", "Organization?name=ward",
+        ref("Observation", "chitra hiv"), ref("Observation", "divya and asha"),
+        ref("Observation", "divya at 4"), f"Observation?patient={DIVYA}&_sort=_lastUpdated",
+        f"Consent?patient={DIVYA}", ref("Consent", "divya permits 3"), "Consent?status=active",
+        ref("Consent", "asha permits 3"), ref("Observation", "asha gone"),
+        "AuditEvent?_count=50", "AuditEvent?outcome=4&_summary=count",
+    )
+] + [
+    Asked("PUT", f"/fhir/{LAB}", b"{}", (*FHIR, ("If-Match", "3"))),
+    Asked("PUT", f"/fhir/{LAB}", b"{}", FHIR),
+    Asked("DELETE", f"/fhir/{LAB}", None, (("If-Match", 'W/"9"'),)),
+]

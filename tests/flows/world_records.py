@@ -96,7 +96,7 @@ def document(name: str, patient: str) -> Json:
     )
 
 
-def life(name: str, patient: str, rank: str = "N") -> list[Json]:
+def life(name: str, patient: str) -> list[Json]:
     """A stay in hospital, and everything that was written of it."""
     subject, day = {"subject": to(patient)}, "2025-03-05"
     seen, surgeon = to(ref("Encounter", name)), to(ref("Practitioner", "surgeon"))
@@ -110,8 +110,8 @@ def life(name: str, patient: str, rank: str = "N") -> list[Json]:
     return [
         resource("Encounter", name, status="finished", period=whole, **subject, meta=tagged,
                  **{"class": {"system": f"{HL7}v3-ActCode", "code": "IMP"}}),
-        observation(name, patient, rank, encounter=seen, performer=[surgeon]),
-        observation(f"{name} pressure", patient, rank, effectiveDateTime=day, component=[
+        observation(name, patient, encounter=seen, performer=[surgeon]),
+        observation(f"{name} pressure", patient, effectiveDateTime=day, component=[
             {"code": concept("8480-6"), "valueQuantity": {"value": 140, "unit": "mm[Hg]"}}]),
         resource("Condition", name, code=finding, **subject, onsetDateTime=day,
                  clinicalStatus=active, encounter=seen, meta=label("V")),

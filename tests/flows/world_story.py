@@ -68,12 +68,24 @@ LINKS = (
 )
 
 
-def story() -> list[Record]:
+def story() -> dict[str, list[Record]]:
+    """By whom it is about, in the order of writing."""
     facilities = [
         Record(EXCHANGE, (resource("Organization", n, name=f"Hospital {n}", active=True),), False)
         for n in "1234"
     ]
-    return [*facilities, *_asha(), *_bina(), *_chitra(), *_divya(), *_of_the_asker()]
+    return {
+        "facilities": facilities,
+        "asha": _asha(),
+        "bina": _bina(),
+        "chitra": _chitra(),
+        "divya": _divya(),
+        "asker": _of_the_asker(),
+    }
+
+
+def records() -> list[Record]:
+    return [record for told in story().values() for record in told]
 
 
 def _asha() -> list[Record]:
@@ -135,7 +147,9 @@ def _chitra() -> list[Record]:
                  presentedForm=[{"url": ref("Binary", "chitra")}]),
     ]
     hidden = [
-        *life("chitra past", CHITRA, "R"), observation("chitra restricted", CHITRA, "R"),
+        observation("chitra restricted", CHITRA, "R"),
+        resource("Condition", "chitra", meta=label("N"), subject=to(CHITRA),
+                 code=concept("73211009"), onsetDateTime="2025-03-05"),
         observation("chitra earlier", CHITRA, effectiveDateTime="2024-12-31"),
         observation("chitra hiv", CHITRA, code=concept("75622-1")),
         resource("Device", "chitra own", patient=to(CHITRA), status="active"),
@@ -182,3 +196,13 @@ def _of_the_asker() -> list[Record]:
         *(Record(ASKER, (each,), False) for each in own),
         Record(ASKER, (observation("own gone", ASHA), None), False),
     ]
+
+
+def aliases() -> dict[str, list[str]]:
+    """A Patient's id → the ids of all Patients of the same citizen."""
+    found: dict[str, list[str]] = {}
+    for link in LINKS:
+        same = [link.person, *(each.patient for each in LINKS if each.person == link.person)]
+        ids = [each.rpartition("/")[2] for each in same if each]
+        found |= {each: ids for each in ids}
+    return found

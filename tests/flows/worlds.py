@@ -29,7 +29,7 @@ from hie_server.store.repository import Also
 from hie_server.web.exchange import Exchange
 from tests.conftest import Clock
 from tests.flows.world_records import Json
-from tests.flows.world_story import ASKER, LINKS, PERMITTED, RELABELLED, Record, story
+from tests.flows.world_story import ASKER, LINKS, PERMITTED, RELABELLED, Record, records
 
 START = datetime(2026, 1, 15, 6, 30, tzinfo=UTC)
 MOST_PAGES = 4
@@ -125,8 +125,8 @@ class World:
     def events(self) -> set[str]:
         return {row["_id"] for row in self.store.db.journal.find({}, {"_id": 1})}
 
-    def rendered(self, events: set[str]) -> list[Json]:
-        rows = self.store.db.journal.find({"_id": {"$in": sorted(events)}}).sort("_id")
+    def rendered(self, events: list[str]) -> list[Json]:
+        rows = self.store.db.journal.find({"_id": {"$in": events}}).sort("_id")
         return [self.exchange.journal.rendered(row) for row in rows]
 
     def rows(self) -> Rows:
@@ -166,7 +166,7 @@ def open_world(settings: Settings, name: str, with_hidden: bool) -> Iterator[Wor
 
 
 def _fill(world: World, with_hidden: bool) -> None:
-    for number, record in enumerate(story()):
+    for number, record in enumerate(records()):
         world.chance.seed(f"record {number}")
         world.clock.advance(seconds=10)
         if with_hidden or not record.hidden:

@@ -110,7 +110,8 @@ def test_a_tombstone_says_nothing_of_what_was_deleted(mine: Repository, store: S
     mine.delete(*reference.split("/"))
     row = store.db.resources.find_one({"_id": reference})
     assert row is not None and row["body"] is None and row["kid"] is None
-    for search in ([], [("code", "4548-4")], [("patient", "Patient/1")], [("code:not", "x")]):
+    by_id = [("_id", reference.partition("/")[2])]
+    for search in ([], by_id, [("code", "4548-4")], [("patient", "Patient/1")], [("code:not", "x")]):
         query = parse_query("Observation", [*search, ("_total", "accurate")])
         page = mine.search(query)
         assert (page.rows, page.total) == ((), 0)

@@ -44,7 +44,7 @@ def test_a_body_moved_to_another_row_or_changed_by_one_bit_does_not_open(store: 
 def test_what_is_cut_short_does_not_open(store: Store) -> None:
     kid, sealed = store.seal.seal(OWNER, BODY, CONTEXT)
     boxed = store.seal.box(BODY, CONTEXT)
-    for length in range(0, len(sealed) - 1, 5):
+    for length in range(0, len(boxed), 5):
         with pytest.raises(SealError):
             store.seal.open(kid, sealed[:length], CONTEXT)
         with pytest.raises(SealError):

@@ -248,7 +248,7 @@ def test_a_cursor_is_good_for_its_caller_and_its_search_alone(
         ("GET", "Observation/1/nonsense", 404),
         ("GET", "Observation/" + "a" * 65, 404),
         ("GET", "Observation/a_b", 404),
-        ("POST", "", 404),
+        ("POST", "", 422),
         ("GET", "Observation/", 404),
         ("GET", "observation", 404),
         ("GET", "Observation/$everything", 404),

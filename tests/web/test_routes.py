@@ -1,0 +1,95 @@
+"""Every route asks for a token, or stands on the list below with the reason why it need not."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from hie_server import create_app
+from tests.support import District
+
+# A route that is added here was read by somebody who asked what a stranger learns from it.
+OPEN = {
+    ("/health/live", "GET"): "supervisors have no token; it tells that the process runs",
+    ("/health/ready", "GET"): "load balancers have no token; it tells that the database is there",
+    ("/fhir/metadata", "GET"): "FHIR wants it open, for clients that don't have a token yet",
+    ("/fhir/.well-known/smart-configuration", "GET"): "SMART: where a token is to be had",
+    ("/.well-known/oauth-authorization-server", "GET"): "RFC 8414: where a token is to be had",
+    ("/oauth/token", "POST"): "gives tokens; asks for the client's own authentication",
+    ("/oauth/revoke", "POST"): "ends tokens; asks for the client's own authentication",
+}
+# Flask adds them to every GET.
+IMPLIED = {"HEAD", "OPTIONS"}
+STAND_IN = {"kind": "Observation", "identity": "5e0f", "version": "1"}
+
+
+def routes(app: Flask) -> list[tuple[str, str]]:
+    """(rule, method) of every route."""
+    return sorted(
+        (rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()
+    )
+
+
+def path_of(rule: str) -> str:
+    for name, value in STAND_IN.items():
+        rule = rule.replace(f"<{name}>", value)
+    return rule
+
+
+def refused(app: Flask, path: str, method: str, authorization: str | None = None) -> bool:
+    headers = {"Authorization": authorization} if authorization else {}
+    answer = app.test_client().open(path, method=method, headers=headers)
+    return answer.status_code == 401 and "WWW-Authenticate" in answer.headers
+
+
+def test_every_route_but_the_listed_ones_asks_for_a_token(district: District) -> None:
+    app = district.app
+    unguarded = [
+        (rule, method)
+        for rule, method in routes(app)
+        if (rule, method) not in OPEN
+        and not (method in IMPLIED and (rule, "GET") in OPEN)
+        and not (method == "OPTIONS" and (rule, "POST") in OPEN)
+        and not refused(app, path_of(rule), method)
+    ]
+    assert unguarded == []
+
+
+def test_the_list_names_no_route_that_is_gone_or_guarded(district: District) -> None:
+    assert OPEN.keys() <= set(routes(district.app))
+    assert [each for each in OPEN if refused(district.app, path_of(each[0]), each[1])] == [
+        ("/oauth/revoke", "POST"),
+        ("/oauth/token", "POST"),
+    ]
+
+
+def test_every_part_of_a_route_has_a_stand_in(district: District) -> None:
+    assert [rule for rule, _ in routes(district.app) if "<" in path_of(rule)] == []
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["Bearer", "Bearer ", f"Bearer {'A' * 43}", f"bearer {'A' * 43} x", "Basic eDp5", "DPoP x"],
+)
+def test_what_is_no_token_of_ours_opens_no_route(district: District, authorization: str) -> None:
+    app = district.app
+    guarded = [each for each in routes(app) if each[0].startswith("/fhir/<")]
+    assert guarded
+    assert all(refused(app, path_of(rule), method, authorization) for rule, method in guarded)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/fhir", "/fhir/", "/fhir/no/such/route/at/all", "/fhir/metadata/", "/fhir/metadata/x",
+     "/fhir/%6detadata/x", "/fhir/metadata%00", "/fhir/Patient/1/$everything"],
+)
+def test_a_path_that_is_no_route_asks_for_a_token_too(district: District, path: str) -> None:
+    assert refused(district.app, path, "GET")
+
+
+def test_a_route_added_without_a_token_would_be_seen(district: District) -> None:
+    app = create_app(district.settings)
+    with district.store.client:
+        app.add_url_rule("/debug", "debug", lambda: "all of it")
+        assert ("/debug", "GET") in routes(app)
+        assert not refused(app, "/debug", "GET")
