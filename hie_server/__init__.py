@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import datetime
 from typing import Callable
 
 from flask import Flask
 
 from hie_server import config
+from hie_server.audit.clock import Steady
 from hie_server.audit.journal import Journal, Refusals
 from hie_server.authz import oauth
 from hie_server.authz.rules import Rules
 from hie_server.store.database import Store, connect, now
 from hie_server.store.sealing import Seal
-from hie_server.web import bundles, gate, health, journaling
+from hie_server.web import bundles
 from hie_server.web import fhir as fhir_views
+from hie_server.web import gate, health, journaling, metrics
 from hie_server.web import oauth as oauth_views
 from hie_server.web.exchange import Exchange
+from hie_server.web.outage import Outage
+
+OPERATION_SECONDS = 5.0  # a request waits no longer for the database
 
 
 def create_app(
@@ -27,12 +33,13 @@ def create_app(
 ) -> Flask:
     """The WSGI application. `clock` and `random` are pinned by tests only."""
     settings = settings or config.load()
-    store = open_store(settings, clock, random)
+    store = open_store(settings, clock, random, OPERATION_SECONDS)
+    store = replace(store, clock=Steady(store))
     app = Flask(__name__, static_folder=None)
     rules = Rules(store, settings.timezone)
-    journal = Journal(store)
+    journal = Journal(store, metrics.watch(app).committed)
     app.extensions["hie"] = Exchange(
-        settings, store, rules, journal, Refusals(journal, rules.explain)
+        settings, store, rules, journal, Refusals(journal, rules.explain), Outage(store.db)
     )
     app.config["HIE"] = settings
     gate.guard(app)
@@ -48,7 +55,9 @@ def open_store(
     settings: config.Settings,
     clock: Callable[[], datetime] = now,
     random: Callable[[int], bytes] = secrets.token_bytes,
+    patience: float | None = None,
 ) -> Store:
-    client, db = connect(settings.mongodb_uri)
+    """`patience`: seconds that one operation of the database may take."""
+    client, db = connect(settings.mongodb_uri, patience)
     seal = Seal(config.server_key(settings), db["keys"])
     return Store(client, db, seal, clock, random, settings.fhir_base)

@@ -6,6 +6,7 @@ They work on the database itself, so they are for the server's own machine.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -13,11 +14,14 @@ import click
 
 from hie_server import open_store
 from hie_server.authz import clients, scopes, tokens
+from hie_server.bench.command import bench
+from hie_server.doctor import doctor
 from hie_server.fhir.outcomes import FhirError
 from hie_server.identity import health_id, people
 from hie_server.identity.people import Person
+from hie_server.loading.command import load
 from hie_server.local import data_dir_option, database_of
-from hie_server.store import migrations
+from hie_server.store import indexing, migrations
 from hie_server.store.database import Store
 
 TOKEN_SECONDS = 300
@@ -48,6 +52,20 @@ def migrate(data_dir: Path | None) -> None:
     for store in _store(data_dir):
         for name in migrations.run(store):
             click.echo(name)
+
+
+@click.command()
+@click.option("--again", is_flag=True, help="Index everything anew, although nothing is pending.")
+@data_dir_option
+def reindex(again: bool, data_dir: Path | None) -> None:
+    """Index what was stored before a search parameter; goes on where it was stopped."""
+    with database_of(data_dir) as settings:
+        store = open_store(settings)
+        with store.client:
+            number = store.db.resources.estimated_document_count()
+            with click.progressbar(length=number, label="Indexing", file=sys.stderr) as bar:
+                done = indexing.run(store, settings.timezone, bar.update, again)
+            click.echo(f"{done} resources indexed; nothing is pending.")
 
 
 @click.command()
@@ -214,4 +232,4 @@ def _change(
         raise Refused(error) from error
 
 
-COMMANDS = (migrate, token, client, link, unlink)
+COMMANDS = (migrate, doctor, reindex, token, client, link, unlink, load, bench)

@@ -21,11 +21,12 @@ data_dir_option = click.option(
 
 
 @contextmanager
-def database_of(data_dir: Path | None = None) -> Iterator[Settings]:
+def database_of(data_dir: Path | None = None, migrated: bool = True) -> Iterator[Settings]:
     """The settings of the database that a command works on.
 
     Of the `hie up` at work on the data directory; where none is, of its own mongod, started for
-    as long as this context lasts. Without `data_dir`, HIE_MONGODB_URI comes first.
+    as long as this context lasts, its schema brought up to date if it is to be `migrated`.
+    Without `data_dir`, HIE_MONGODB_URI comes first.
     """
     if not data_dir and os.environ.get("HIE_MONGODB_URI"):
         yield config.load()
@@ -37,7 +38,8 @@ def database_of(data_dir: Path | None = None) -> Iterator[Settings]:
         return
     base_url = os.environ.get("HIE_BASE_URL") or Settings.base_url
     with datadir.claimed(path) as lock, datadir.serving(path, lock, base_url) as (settings, mongod):
-        migrate(settings, alone=mongod is not None)
+        if migrated:
+            migrate(settings, alone=mongod is not None)
         yield settings
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Callable
@@ -48,6 +49,8 @@ class _Waiting:
 @dataclass
 class Journal:
     store: Store
+    # told of every commit: how many entries, in how many seconds, whether it failed
+    watch: Callable[[int, float, bool], None] = lambda entries, seconds, failed: None
     _waiting: list[_Waiting] = field(default_factory=list)
     _list: threading.Lock = field(default_factory=threading.Lock)
     _commit: threading.Lock = field(default_factory=threading.Lock)
@@ -70,12 +73,12 @@ class Journal:
     def _commit_all(self) -> None:
         with self._list:
             batch, self._waiting = self._waiting, []
-        error = None
+        error, began = None, time.perf_counter()
         try:
             self.store.db.journal.insert_many([each.row for each in batch], ordered=False)
         except PyMongoError as failure:
-            log.error("The journal can't be written: %s", type(failure).__name__)
             error = failure
+        self.watch(len(batch), time.perf_counter() - began, error is not None)
         for each in batch:
             each.error, each.done = error, True
 
@@ -196,5 +199,5 @@ class Refusals:
                 explained = self._explain(item)
                 if explained is not None:
                     self._journal.append(explained)
-            except (FhirError, PyMongoError) as error:
+            except Exception as error:  # a fault in one must not lose the others
                 log.error("A refusal is not explained: %s", type(error).__name__)

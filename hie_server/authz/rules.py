@@ -27,6 +27,7 @@ from hie_server.store.repository import Also, Repository, new_id, referrers, who
 
 MOST_REFERRERS = 100
 MOST_PATIENTS_NAMED = 20
+SEARCHES = ("search-type", "search-system")
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Rules:
             custodian, patient = whose(self.store, _record(event.asked))
             person = people.of_patient(self.store, patient)
             concerned = custodian != event.facility
-        elif event.interaction == "search-type" and event.status == 200:
+        elif event.interaction in SEARCHES and event.status == 200:
             person = people.of_patient(self.store, _patient_named(event.asked))
             concerned = person is not None and event.facility not in person.facilities
         else:
@@ -233,8 +234,11 @@ def _record(asked: str) -> str:
 
 def _patient_named(asked: str) -> str | None:
     """The Patient that a search named, as it was asked."""
-    kind, _, pairs = asked.partition("?")
-    query = parse_query(kind, parse_qsl(pairs), lenient=True)
+    kind, _, text = asked.partition("?")
+    pairs = parse_qsl(text)
+    # A search of several types asks the same of each.
+    kind = kind or dict(pairs).get("_type", "").partition(",")[0]
+    query = parse_query(kind, pairs, lenient=True)
     found = [each for clause in query.references("Patient") for each in named(clause, "Patient")]
     return found[0] if found else None
 

@@ -80,6 +80,8 @@ def serving(settings: Settings, bare: bool = False) -> Iterator[Server]:
 
 def _serve(settings: Settings, port: int, bare: bool, parent: int) -> None:
     _apart(parent)
+    # workers are forked, as under `hie up`
+    multiprocessing.set_start_method("fork", force=True)
     if bare:
         # the same server to the last option, around the other application
         setattr(server, "create_app", floor.create_app)

@@ -16,6 +16,7 @@ PUBLISHED = "2022-01-31"
 INTERACTIONS = (
     "read", "vread", "update", "delete", "history-instance", "create", "search-type",
 )
+SYSTEM_INTERACTIONS = ("search-system",)
 READ_ONLY = ("read", "search-type")
 SPECIAL = {"_id": "token", "_lastUpdated": "date"}
 SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
@@ -50,6 +51,7 @@ def statement(
                     _resource(kind, only.get(kind))
                     for kind in sorted(resource_types())
                 ],
+                "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
             }
         ],
     }

@@ -34,10 +34,10 @@ _ON_THE_BODY = ("text", "exact", "contains")
 class Clause:
     """One condition; the conditions of a query are joined by and.
 
-    `kind`: token string reference date uri number quantity composite id updated · `modifier`: "" if none ·
-    `values`: the alternatives as written, escapes kept · `any_of`: a row matches if one of these is
-    in its index; empty for `id` · `negated`: it matches if none is · `exact`: where it is False,
-    `any_of` lets too much through, and match.satisfies has to be asked about the resource.
+    `kind`: token string reference date uri number quantity composite id updated · `modifier`: ""
+    if none · `values`: the alternatives as written, escapes kept · `any_of`: a row matches if one
+    of these is in its index; empty for `id` · `negated`: it matches if none is · `exact`: where it
+    is False, `any_of` lets too much through, and match.satisfies has to be asked.
     """
 
     parameter: str
@@ -64,7 +64,8 @@ def clause_of(
     code, kind = parameter.code, parameter.type
     allowed = modifiers_of(parameter)
     if modifier and modifier not in allowed:
-        diagnostics = f"{code} has no modifier {modifier!r}; it has {', '.join(allowed) or 'none'}."
+        known = ", ".join(allowed) or "none"
+        diagnostics = f"{code} has no modifier {modifier!r}; it has {known}."
         raise bad_request(diagnostics, f"{code}:{modifier}", "not-supported")
     present = Term(code, "present", "")
     if modifier == "missing":
@@ -139,7 +140,7 @@ def _composite(
     parameter: SearchParameter, value: str, moment: Moment
 ) -> Iterator[Term | Span]:
     found, wanted = split(value, "$"), components(parameter)
-    if len(found) != len(wanted):
+    if len(found) != len(wanted) or not all(found):
         raise unlike(parameter, value)
     asked = [list(_asked(each, "", part, moment)) for each, part in zip(wanted, found)]
     yield from together(parameter.code, asked)

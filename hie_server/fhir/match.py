@@ -188,7 +188,8 @@ def _number(value: Any, kind: str, asked: str) -> bool:
     around = max(abs(number) / 10, half_digit(number))
     lo, hi = stored
     exact = float(number)
-    within = float(number - half_digit(number)) <= lo and hi < float(number + half_digit(number))
+    above = float(number + half_digit(number))
+    within = float(number - half_digit(number)) <= lo and (hi < above or hi <= exact)
     return {
         "eq": within,
         "ne": not within,

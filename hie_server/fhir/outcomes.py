@@ -6,8 +6,11 @@ https://hl7.org/fhir/R4/valueset-issue-type.html
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
+
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,15 @@ class Issue:
 
     def as_json(self) -> dict[str, Any]:
         issue: dict[str, Any] = {"severity": self.severity, "code": self.code}
-        issue["diagnostics"] = self.diagnostics
+        issue["diagnostics"] = _seen(self.diagnostics)
         if self.expression:
-            issue["expression"] = [self.expression]
+            issue["expression"] = [_seen(self.expression)]
         return issue
+
+
+def _seen(text: str) -> str:
+    """Input that is quoted may hold what no FHIR string may."""
+    return _UNSEEN.sub("\ufffd", text)
 
 
 def outcome(issues: Sequence[Issue]) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from hie_server.fhir.clauses import (
     malformed,
     updated_clause,
 )
+from hie_server.fhir.elements import read_elements
 from hie_server.fhir.escapes import split
 from hie_server.fhir.index import parameters_for
 from hie_server.fhir.outcomes import FhirError, bad_request
 from hie_server.fhir.references import read_target
 from hie_server.fhir.resources import is_id
+from hie_server.fhir.sorting import read_sort
 from hie_server.fhir.spans import Span
 from hie_server.fhir.terms import Term
 
@@ -41,7 +43,8 @@ _FORGIVEN = ("not-supported", "required", "value")
 class Query:
     """`sort`: (parameter, descending) · `total`: none, estimate or accurate · `summary`: "" or
     count · `cursor`: "" on the first page · `applied`: the pairs that count, for the self link ·
-    `own`: where `clauses` were widened, what the asker's own records must meet instead."""
+    `own`: where `clauses` were widened, what the asker's own records must meet instead ·
+    `elements`: those to answer with, none for all."""
 
     type: str
     clauses: tuple[Clause, ...]
@@ -52,6 +55,12 @@ class Query:
     cursor: str = ""
     applied: tuple[tuple[str, str], ...] = ()
     own: tuple[Clause, ...] = ()
+    elements: tuple[str, ...] = ()
+
+    @property
+    def by_update(self) -> bool:
+        """Whether it is sorted by the time of writing alone."""
+        return len(self.sort) == 1 and self.sort[0][0] == "_lastUpdated"
 
     def references(self, target: str) -> tuple[Clause, ...]:
         """The clauses that may name resources of type `target`, `_id` among them; see `named`."""
@@ -115,7 +124,7 @@ def parse_query(
         try:
             _check(name, value)
             if name in _CONTROLS:
-                _control(controls, name, value)
+                _control(controls, type, name, value)
             elif name not in ("_format", "_pretty"):
                 clauses.append(_clause(type, name, value, moment))
         except FhirError as error:
@@ -162,42 +171,41 @@ def _unknown(type: str, name: str) -> FhirError:
     return bad_request(diagnostics, name[:100], "not-supported")
 
 
-def _control(controls: dict[str, Any], name: str, value: str) -> None:
+def _control(controls: dict[str, Any], type: str, name: str, value: str) -> None:
     field, read = _CONTROLS[name]
     if field in controls:
         raise bad_request(f"{name} is given more than once.", name)
-    controls[field] = read(value)
+    controls[field] = read(type, value)
 
 
-def _count(value: str) -> int:
+def _count(_: str, value: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]*", value) or len(value) > LONGEST:
         raise bad_request(f"_count must be a whole number from 1 to {MOST}.", "_count", "value")
     return min(int(value), MOST)
 
 
-def _sort(value: str) -> tuple[tuple[str, bool], ...]:
-    if value not in ("_lastUpdated", "-_lastUpdated"):
-        right = "_sort must be _lastUpdated or -_lastUpdated."
-        raise bad_request(right, "_sort", "not-supported")
-    return (("_lastUpdated", value.startswith("-")),)
-
-
-def _total(value: str) -> str:
+def _total(_: str, value: str) -> str:
     if value not in ("none", "estimate", "accurate"):
         raise bad_request("_total must be none, estimate or accurate.", "_total", "value")
     return value
 
 
-def _summary(value: str) -> str:
+def _summary(_: str, value: str) -> str:
     if value not in ("count", "false"):
         raise bad_request("_summary must be count or false.", "_summary", "not-supported")
     return "count" if value == "count" else ""
 
 
-_CONTROLS: dict[str, tuple[str, Callable[[str], Any]]] = {
+def _cursor(_: str, value: str) -> str:
+    return value
+
+
+# Each is read for the type that is searched.
+_CONTROLS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "_count": ("count", _count),
-    "_sort": ("sort", _sort),
+    "_sort": ("sort", read_sort),
     "_total": ("total", _total),
     "_summary": ("summary", _summary),
-    "_cursor": ("cursor", str),
+    "_cursor": ("cursor", _cursor),
+    "_elements": ("elements", read_elements),
 }

@@ -6,6 +6,7 @@ terms.py made it. https://hl7.org/fhir/R4/search.html#prefix
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import NamedTuple
@@ -63,7 +64,8 @@ def number_spans(parameter: str, prefix: str, number: Decimal) -> tuple[Span, ..
     """Any of them. What is stored is closed; a comparison takes the number as exact; `ap` reaches
     a tenth of it to either side."""
     exact, half = float(number), half_digit(number)
-    lo, hi = float(number - half), float(number + half)
+    # A double may not tell the number from its bounds: what is equal to it must still be between.
+    lo, hi = float(number - half), max(float(number + half), math.nextafter(exact, math.inf))
     around = max(abs(number) / 10, half)
     spans = {
         "eq": (Span(parameter, lo_gte=lo, hi_lt=hi),),

@@ -7,7 +7,7 @@ rolled back. https://www.mongodb.com/docs/manual/reference/write-concern/
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Callable
 
@@ -36,6 +36,8 @@ class Store:
     clock: Callable[[], datetime] = now
     random: Callable[[int], bytes] = secrets.token_bytes
     base: str = ""
+    # What has been found true of the database and stays so.
+    known: set[str] = field(default_factory=set, compare=False)
 
     def instant(self) -> datetime:
         """Now, cut to the milliseconds that MongoDB keeps."""
@@ -43,8 +45,13 @@ class Store:
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def connect(uri: str) -> tuple[MongoClient[Document], Database[Document]]:
-    """The client and the database its URI names (`hie` where it names none)."""
+def connect(
+    uri: str, patience: float | None = None
+) -> tuple[MongoClient[Document], Database[Document]]:
+    """The client and the database its URI names (`hie` where it names none).
+
+    `patience`: seconds that one operation may take, retries and the server's work included.
+    """
     client: MongoClient[Document] = MongoClient(
         uri,
         tz_aware=True,
@@ -52,6 +59,7 @@ def connect(uri: str) -> tuple[MongoClient[Document], Database[Document]]:
         serverSelectionTimeoutMS=5000,
         connectTimeoutMS=3000,
         retryWrites=True,
+        timeoutMS=None if patience is None else int(patience * 1000),
         appname="hie",
     )
     database: Database[Document] = client.get_default_database("hie").with_options(

@@ -21,9 +21,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def conditions(query: Query, seal: Seal) -> list[Filter]:
-    """What a row must meet beside its visibility. One index term always drives the walk."""
+    """What a row must meet beside its visibility. One index term always drives the walk; of
+    several types the branches say it all."""
     found = [_clause(clause, query.type, seal) for clause in query.clauses]
-    if not any(_drives(clause) for clause in query.clauses):
+    if query.type and not any(_drives(clause) for clause in query.clauses):
         found.insert(0, {"index": Binary(seal.term(*type_terms(query.type)[0]))})
     return found
 

@@ -1,4 +1,4 @@
-"""One page of a search: keyset by (updated, _id), counts only of what may be seen.
+"""One page of a search: keyset by what it is sorted by, counts only of what may be seen.
 
 A clause that terms can't answer exactly is asked of the decrypted body, up to a bound.
 """
@@ -6,8 +6,7 @@ A clause that terms can't answer exactly is asked of the decrypted body, up to a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Iterator
+from typing import Any, Iterable, Iterator
 
 from hie_server.fhir.match import satisfies
 from hie_server.fhir.outcomes import FhirError, Issue
@@ -17,10 +16,12 @@ from hie_server.store.access import NOTHING, Filter
 from hie_server.store.database import Store
 from hie_server.store.filters import conditions
 from hie_server.store.records import Row, open_body
+from hie_server.store.sorting import MOST_SORTED, first_sorted
 
 MOST_BODIES = 2_000
 BATCH = 100
-Key = tuple[datetime, str]
+# (updated, _id), or the place of a page that is sorted by values.
+Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,10 @@ def find_page(
     total = seen.count() if query.total != "none" or query.summary == "count" else None
     if query.summary == "count":
         return Page((), None, total)
-    rows = seen.first(query.count + 1, after)
+    rows = list(seen.placed(query.count + 1, after))
     more = len(rows) > query.count
     rows = rows[: query.count]
-    return Page(tuple(rows), _key(rows[-1]) if more else None, total)
-
-
-def _key(row: Row) -> Key:
-    return row["updated"], row["_id"]
+    return Page(tuple(row for _, row in rows), rows[-1][0] if more else None, total)
 
 
 class _Seen:
@@ -59,13 +56,21 @@ class _Seen:
         self.wanted = conditions(query, store.seal)
         self.branches = branches
         self.residual = [clause for clause in query.clauses if not clause.exact]
-        self.descending = query.sort[0][1]
+        self.descending = query.by_update and query.sort[0][1]
+        self.query = query
 
     def filter(self, after: Key | None = None) -> Filter:
         wanted = [*self.wanted, *([self._behind(after)] if after else [])]
         if not self.branches:
             return NOTHING
         return {"$or": [{"$and": [branch, *wanted]} for branch in self.branches]}
+
+    def placed(self, number: int, after: Key | None) -> Iterable[tuple[Key, Row]]:
+        """The first rows behind a place, each with its own."""
+        if self.query.by_update:
+            return [((row["updated"], row["_id"]), row) for row in self.first(number, after)]
+        rows = self._checked(None) if self.residual else self._rows(None, MOST_SORTED + 1)
+        return first_sorted(rows, self.query, self.store.seal, after, number)
 
     def _behind(self, after: Key) -> Filter:
         further = "$lt" if self.descending else "$gt"
@@ -80,13 +85,13 @@ class _Seen:
     def count(self) -> int:
         if not self.residual:
             return self.collection.count_documents(self.filter())
-        return sum(1 for _ in self._checked(None, self.collection.estimated_document_count() + 1))
+        return sum(1 for _ in self._checked(None))
 
     def first(self, number: int, after: Key | None) -> list[Row]:
         if not self.residual:
             return list(self._rows(after, number))
         rows = []
-        for row in self._checked(after, number):
+        for row in self._checked(after):
             rows.append(row)
             if len(rows) == number:
                 break
@@ -97,7 +102,7 @@ class _Seen:
         cursor = self.collection.find(self.filter(after), limit=limit)
         yield from cursor.sort([("updated", direction), ("_id", direction)])
 
-    def _checked(self, after: Key | None, number: int) -> Iterator[Row]:
+    def _checked(self, after: Key | None) -> Iterator[Row]:
         """Rows whose bodies bear the residual clauses out, each looked at once."""
         looked_at = 0
         for row in self._rows(after):

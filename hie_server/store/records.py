@@ -12,7 +12,7 @@ from typing import Any, Iterable, Iterator, Mapping
 from bson.binary import Binary
 
 from hie_server.fhir.facts import Facts, read_facts
-from hie_server.fhir.index import Term, index
+from hie_server.fhir.index import Range, Term, index
 from hie_server.fhir.outcomes import FhirError, Issue
 from hie_server.fhir.resources import dump, parse
 from hie_server.store.access import EXCHANGE
@@ -77,10 +77,7 @@ def row_of(
         "when": {"lo": facts.when[0], "hi": facts.when[1]} if facts.when else None,
         "index": _hashed(seal, _terms(facts, found.terms)) + kept,
         "kept": kept,
-        "ranges": [
-            {"p": range_term(seal, facts.type, each.parameter), "lo": each.lo, "hi": each.hi}
-            for each in found.ranges
-        ],
+        "ranges": _ranges(seal, facts.type, found.ranges),
     }
     return _sealed(row, body, seal)
 
@@ -174,6 +171,15 @@ def _kept(facts: Facts, extra: Iterable[tuple[str, ...]]) -> Iterator[tuple[str,
 
 def _hashed(seal: Seal, terms: Iterable[tuple[str, ...]]) -> list[Binary]:
     return sorted({Binary(seal.term(*parts)) for parts in terms})
+
+
+def _ranges(seal: Seal, kind: str, found: Iterable[Range]) -> list[dict[str, Any]]:
+    """An entry for each pair of ends, with all the parameters that have it: a quantity has many."""
+    by_ends: dict[tuple[int | float, int | float], list[Binary]] = {}
+    for each in found:
+        names = by_ends.setdefault((each.lo, each.hi), [])
+        names.append(range_term(seal, kind, each.parameter))
+    return [{"p": names, "lo": lo, "hi": hi} for (lo, hi), names in by_ends.items()]
 
 
 def range_term(seal: Seal, kind: str, parameter: str) -> Binary:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
-from typing import Callable, Sequence
+from datetime import UTC, tzinfo
+from typing import Any, Callable, Sequence
 
 from bson.binary import Binary
 from pymongo.client_session import ClientSession
 
 from hie_server.fhir.outcomes import FhirError, Issue, not_found
 from hie_server.fhir.query import Query
+from hie_server.store import indexing
 from hie_server.store.access import Access, Filter
 from hie_server.store.database import Store
 from hie_server.store.filters import conditions
@@ -86,7 +87,7 @@ class Repository:
             for kind, ids in by_kind.items()
         )
 
-    def search(self, query: Query, after: tuple[datetime, str] | None = None) -> Page:
+    def search(self, query: Query, after: tuple[Any, ...] | None = None) -> Page:
         """One page of what the query and the access both match."""
         return find_page(self.store, "resources", self._searched(query), query, after)
 
@@ -151,6 +152,7 @@ class Repository:
         return self.access.branches(kind, self.store.seal.term, key)
 
     def _searched(self, query: Query) -> list[Filter]:
+        indexing.check(self.store, query)
         branches = self._branches(query.type)
         if query.own and self.access.custodian is not None:
             narrower = conditions(replace(query, clauses=query.own), self.store.seal)
@@ -168,6 +170,19 @@ class Repository:
 
     def _version(self, row: Row) -> Version:
         return version_of(row, self.store.seal)
+
+
+def search_together(
+    asked: Sequence[tuple[Repository, Query]], query: Query, after: tuple[Any, ...] | None
+) -> Page:
+    """One page of what each query and its own access match; `query` says how it is paged."""
+    store = asked[0][0].store
+    branches = [
+        {"$and": [branch, *conditions(each, store.seal)]}
+        for repository, each in asked
+        for branch in repository._searched(each)
+    ]
+    return find_page(store, "resources", branches, query, after)
 
 
 def whose(store: Store, reference: str) -> tuple[str | None, str | None]:

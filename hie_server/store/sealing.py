@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import threading
+import uuid
 from typing import Any, Iterable, Mapping
 
 import zstandard
@@ -71,6 +72,13 @@ class Seal:
         """The keyed hash that stands for these parts in an index."""
         message = "\x1f".join(parts).encode()
         return hashlib.blake2b(message, key=self._term_key, digest_size=TERM_BYTES).digest()
+
+    def derive_id(self, *parts: str) -> str:
+        """An id that is the same for the same parts, and tells nothing of them or of that."""
+        message = "\x1f".join(parts).encode()
+        key = self._term_key
+        digest = hashlib.blake2b(message, key=key, digest_size=16, person=b"id").digest()
+        return str(uuid.UUID(bytes=digest, version=4))
 
     def opaque(self, reference: str) -> str:
         """The reference as records keep it in the clear: one that is not of our own making is

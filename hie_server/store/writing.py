@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Callable, Iterable, Sequence
 
+import pymongo
 from pymongo import ReplaceOne, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
@@ -33,6 +34,7 @@ from hie_server.store.records import (
 )
 
 DUPLICATE = 11000
+SECONDS, SECONDS_EACH = 5.0, 0.03  # that a transaction may take, and more for each write
 Terms = Iterable[tuple[str, ...]]
 
 
@@ -95,7 +97,9 @@ class Writer:
             also(session, versions)
             return versions
 
-        with self.store.client.start_session() as session:
+        # without a limit the driver tries for two minutes while the database is gone
+        patience = pymongo.timeout(SECONDS + SECONDS_EACH * len(writes))
+        with patience, self.store.client.start_session() as session:
             return session.with_transaction(
                 transaction,
                 read_concern=ReadConcern("snapshot"),

@@ -12,6 +12,7 @@ from hie_server.config import Settings
 from hie_server.store.access import Access
 from hie_server.store.database import Store
 from hie_server.store.repository import Repository
+from hie_server.web.outage import Outage
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Exchange:
     rules: Rules
     journal: Journal
     refusals: Refusals
+    outage: Outage
 
     def repository(self, access: Access) -> Repository:
         return Repository(self.store, access, self.settings.timezone)

@@ -5,29 +5,27 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from dataclasses import replace
+from typing import Any, Callable
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
 
-from hie_server.audit.events import SEARCHABLE, Entity
+from hie_server.audit.events import SEARCHABLE
 from hie_server.authz.rules import require
 from hie_server.fhir import bundle, capability
 from hie_server.fhir.bundle import Entry
-from hie_server.fhir.definitions import resource_types
-from hie_server.fhir.index import parameters_for
-from hie_server.fhir.outcomes import FhirError, Issue, bad_request, not_found, unprocessable
-from hie_server.fhir.query import Query, parse_query
+from hie_server.fhir.outcomes import bad_request, not_found, unprocessable
 from hie_server.fhir.resources import dump, is_id, parse
 from hie_server.fhir.validator import validate
 from hie_server.store.access import Access
-from hie_server.store.pages import Page
 from hie_server.store.records import Version, instant_text
 from hie_server.web import journaling
 from hie_server.web.exchange import exchange
-from hie_server.web.limits import body_of, form_pairs, if_match, preference
-from hie_server.web.paging import cursor_of, read_cursor
+from hie_server.web.journaling import consents_of
+from hie_server.web.limits import body_of, check_type, form_pairs, if_match, refuse_condition
 from hie_server.web.replies import fhir_response, reply, reply_written
+from hie_server.web.searching import cut, elements_of, search_by, search_by_types
 
 blueprint = Blueprint("fhir", __name__, url_prefix="/fhir")
 MOST_VERSIONS = 100
@@ -47,11 +45,18 @@ def metadata() -> Response:
 
 @blueprint.get("/<kind>/<identity>")
 def read(kind: str, identity: str) -> Response:
+    return read_one(kind, identity, request.args.getlist("_elements"))
+
+
+def read_one(kind: str, identity: str, elements: list[str]) -> Response:
     _asked("read", kind, identity)
+    wanted = elements_of(kind, elements)
     if kind == "AuditEvent":
-        return _read_journal(identity)
+        viewer = exchange().rules.viewer(g.caller, "r")
+        return fhir_response(cut(dump(exchange().journal.read(viewer, identity)), wanted))
     access = exchange().rules.to_read(g.caller, kind, identity)
-    return _one(access, exchange().repository(access).read(kind, identity))
+    version = exchange().repository(access).read(kind, identity)
+    return _one(access, replace(version, body=cut(version.body or b"", wanted)))
 
 
 @blueprint.get("/<kind>/<identity>/_history/<version>")
@@ -76,6 +81,17 @@ def search(kind: str) -> Response:
     return search_by(kind, list(request.args.items(multi=True)))
 
 
+@blueprint.get("")
+@blueprint.get("/", strict_slashes=False)
+def search_types() -> Response:
+    return search_by_types(list(request.args.items(multi=True)))
+
+
+@blueprint.post("/_search")
+def search_types_by_post() -> Response:
+    return search_by_types(form_pairs())
+
+
 @blueprint.post("/<kind>/_search")
 def search_by_post(kind: str) -> Response:
     return search_by(kind, form_pairs())
@@ -88,11 +104,12 @@ def create(kind: str) -> Response:
 
 def create_one(kind: str, body: Body) -> Response:
     _asked("create", kind)
+    refuse_condition()
     access = exchange().rules.to_write(g.caller, kind, "c")
     resource = _valid(body(), kind)
     terms, also = exchange().rules.on_write(g.caller, resource)
     repository = exchange().repository(access)
-    written = [*also, journaling.with_write(201)]
+    written = [*also, journaling.with_write()]
     return reply_written(repository.create(resource, written, terms), 201)
 
 
@@ -109,7 +126,7 @@ def update_one(kind: str, identity: str, body: Body, expected: Expected) -> Resp
     version = expected()
     resource = _valid(body(), kind, identity)
     terms, also = exchange().rules.on_write(g.caller, resource)
-    written = [*also, journaling.with_write(201)]
+    written = [*also, journaling.with_write()]
     return reply_written(
         repository.update(kind, identity, resource, version, written, terms), 200
     )
@@ -125,16 +142,14 @@ def delete_one(kind: str, identity: str, expected: Expected) -> Response:
     access = exchange().rules.to_write(g.caller, kind, "d")
     repository = exchange().repository(access)
     repository.check_mine(kind, identity)
-    written = [*exchange().rules.on_delete(g.caller, kind), journaling.with_write(204)]
+    written = [*exchange().rules.on_delete(g.caller, kind), journaling.with_write()]
     return reply_written(repository.delete(kind, identity, expected(), written), 204)
 
 
 def _asked(interaction: str, kind: str, identity: str | None = None, rest: str = "") -> None:
     """Notes what is asked; refuses what can't be the name of a type or an id."""
     journaling.note(interaction, kind if identity is None else f"{kind}/{identity}{rest}")
-    if kind not in resource_types():
-        diagnostics = f"{kind[:40]!r} is no resource type of R4."
-        raise FhirError(404, [Issue("not-supported", diagnostics)])
+    check_type(kind)
     if identity is not None and not is_id(identity):
         require(g.caller, kind, "r")
         raise not_found()
@@ -157,79 +172,9 @@ def _valid(resource: dict[str, Any], kind: str, identity: str | None = None) -> 
 
 
 def _one(access: Access, version: Version) -> Response:
-    consents = _consents(access, version.patient, version.custodian)
+    consents = consents_of(access, version.patient, version.custodian)
     journaling.note_entities([journaling.entity(version, consents)])
     return reply(version)
-
-
-def search_by(kind: str, pairs: list[tuple[str, str]]) -> Response:
-    journaling.note("search-type", f"{kind}?{urlencode(pairs)}")
-    _asked_search(kind, pairs)
-    query = parse_query(
-        kind,
-        _relative(kind, pairs),
-        lenient=preference("handling", ("strict", "lenient")) == "lenient",
-        zone=exchange().settings.timezone,
-        now_ms=int(exchange().store.clock().timestamp() * 1000),
-    )
-    after = read_cursor(query, g.caller)
-    if kind == "AuditEvent":
-        return _search_journal(query, after)
-    access, wider = exchange().rules.to_search(g.caller, query)
-    repository = exchange().repository(access)
-    page = repository.search(wider, after)
-    versions = repository.versions(page)
-    _note_patients(access, versions)
-    entries = [Entry(each.reference, each.body) for each in versions]
-    return _searchset(query, entries, page)
-
-
-def _relative(kind: str, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """References by our own base URL are the relative ones they mean."""
-    base = f"{exchange().settings.fhir_base}/"
-    known = parameters_for(kind)
-    found = []
-    for name, value in pairs:
-        parameter = known.get(name.partition(":")[0])
-        named = parameter is not None and parameter.type == "reference"
-        found.append((name, value.replace(base, "") if named else value))
-    return found
-
-
-def _asked_search(kind: str, pairs: list[tuple[str, str]]) -> None:
-    asked = g.record.asked
-    _asked("search-type", kind)
-    g.record.asked = asked
-
-
-def _searchset(query: Query, entries: Iterable[Entry], page: Page) -> Response:
-    base = exchange().settings.fhir_base
-    own = f"{base}/{query.type}"
-    applied = list(query.applied)
-    links = {"self": f"{own}?{urlencode(applied)}" if applied else own}
-    if page.after is not None:
-        cursor = cursor_of(query, g.caller, page.after)
-        links["next"] = f"{own}?{urlencode([*applied, ('_cursor', cursor)])}"
-    return fhir_response(bundle.searchset(base, entries, links, page.total))
-
-
-def _note_patients(access: Access, versions: list[Version]) -> None:
-    """Whose records were asked for and found, and by which consents."""
-    patients: dict[str | None, Entity] = {}
-    for share in access.shares:
-        patients[share.person] = Entity(share.person, None, share.consents)
-    for each in versions:
-        if each.patient not in patients:
-            consents = _consents(access, each.patient, each.custodian)
-            patients[each.patient] = Entity(journaling.shown(each.patient), None, consents)
-    journaling.note_entities([each for each in patients.values() if each.patient])
-
-
-def _consents(access: Access, patient: str | None, custodian: str) -> tuple[str, ...]:
-    """The consents that a record of another custodian was returned by."""
-    if custodian == access.custodian:
-        return ()
-    return next((each.consents for each in access.shares if patient in each.patients), ())
 
 
 def _history_page() -> tuple[int, int | None]:
@@ -256,7 +201,7 @@ def _history_bundle(
         rest = {"_count": str(count), "_before": str(versions[-1].version)}
         links["next"] = f"{own}?{urlencode(rest)}"
     journaling.note_entities(
-        [journaling.entity(v, _consents(access, v.patient, v.custodian)) for v in versions]
+        [journaling.entity(v, consents_of(access, v.patient, v.custodian)) for v in versions]
     )
     return fhir_response(bundle.history(base, [_past(each) for each in versions], links))
 
@@ -271,15 +216,3 @@ def _past(version: Version) -> Entry:
     else:
         request_, status = ("PUT", version.reference), "200"
     return Entry(version.reference, version.body, request_, status, etag, updated)
-
-
-def _read_journal(identity: str) -> Response:
-    viewer = exchange().rules.viewer(g.caller, "r")
-    return fhir_response(dump(exchange().journal.read(viewer, identity)))
-
-
-def _search_journal(query: Query, after: Any) -> Response:
-    journal = exchange().journal
-    page = journal.search(exchange().rules.viewer(g.caller, "s"), query, after)
-    entries = [Entry(row["_id"], dump(journal.rendered(row))) for row in page.rows]
-    return _searchset(query, entries, page)

@@ -6,7 +6,6 @@ What is not listed as public asks for a token before its handler runs.
 from __future__ import annotations
 
 import logging
-import traceback
 
 from flask import Flask, Response, g, jsonify, request
 from pymongo.errors import PyMongoError
@@ -18,6 +17,7 @@ from hie_server.fhir.outcomes import FhirError, Issue
 from hie_server.web import journaling
 from hie_server.web.exchange import exchange
 from hie_server.web.limits import check_accept, check_size
+from hie_server.web.logs import place
 from hie_server.web.replies import reply_error, secure
 
 log = logging.getLogger("hie.web")
@@ -37,23 +37,38 @@ def guard(app: Flask) -> None:
 
 def _before() -> None:
     if not _guarded():
+        if request.blueprint == "oauth" and request.method == "POST":
+            _check_database()
         return
     journaling.begin()
     if request.path in PUBLIC:
         return check_size(request)
+    _check_database()
     authorization = request.headers.getlist("Authorization")
     g.caller = tokens.caller(exchange().store, ",".join(authorization) or None)
     check_size(request)
     check_accept(request)
 
 
+def _check_database() -> None:
+    if exchange().outage.refuses():
+        g.unanswered = True
+        raise unavailable()
+
+
 def _after(response: Response) -> Response:
-    if not _guarded() or "record" not in g:
+    """What the database could not answer tells nothing, and can't be journaled either."""
+    if not _guarded() or "record" not in g or g.get("unanswered"):
         return secure(response)
     try:
         return secure(journaling.finish(response))
-    except (FhirError, PyMongoError):
+    except (FhirError, PyMongoError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, PyMongoError):
+            exchange().outage.failed(cause)
         return secure(reply_error(unavailable()))
+    except Exception as error:
+        return secure(_fault(error))
 
 
 def _guarded() -> bool:
@@ -72,13 +87,11 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _database_error(error: PyMongoError) -> Response:
-    log.error("The database failed: %s", type(error).__name__)
+    exchange().outage.failed(error)
+    g.unanswered = exchange().outage.refuses()
     return reply_error(unavailable())
 
 
 def _fault(error: Exception) -> Response:
-    """The place of a fault is logged, never its text: it may hold a person's data."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
-    log.error("A fault, %s: %s", type(error).__name__, where)
+    log.error("A fault: %s", place(error))
     return reply_error(FhirError(500, [Issue("exception", "The exchange failed at this.")]))

@@ -13,16 +13,18 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Response, g, request
+from pymongo.client_session import ClientSession
 
 from hie_server.audit.events import Entity, Event
 from hie_server.authz.tokens import Caller
+from hie_server.store.access import Access
 from hie_server.store.database import Store
 from hie_server.store.records import Version, instant_text
 from hie_server.store.repository import Also, new_id
 from hie_server.web.exchange import exchange
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9\-._]{1,64}")
-REFUSED = ("read", "vread", "history-instance", "search-type")
+REFUSED = ("read", "vread", "history-instance", "search-type", "search-system")
 
 
 @dataclass
@@ -75,14 +77,15 @@ def event(status: int) -> Event:
     )
 
 
-def with_write(status: int) -> Also:
+def with_write() -> Also:
     """The journal's entry of a write, part of its transaction. MongoDB may run it again, and it
     counts as written only when the handler has its answer."""
     journal = exchange().journal
 
-    def append(session, version: Version) -> None:  # type: ignore[no-untyped-def]
+    def append(session: ClientSession, version: Version) -> None:
         g.record.entities = (entity(version),)
-        journal.append_with(session, event(status if version.created else 200))
+        status = 204 if version.body is None else 201 if version.created else 200
+        journal.append_with(session, event(status))
 
     return append
 
@@ -95,6 +98,13 @@ def entity(version: Version, consents: tuple[str, ...] = ()) -> Entity:
 def shown(patient: str | None) -> str | None:
     """A patient whose reference is not of our making is not repeated."""
     return None if patient is None or "~" in patient else patient
+
+
+def consents_of(access: Access, patient: str | None, custodian: str) -> tuple[str, ...]:
+    """The consents that a record of another custodian was returned by."""
+    if custodian == access.custodian:
+        return ()
+    return next((each.consents for each in access.shares if patient in each.patients), ())
 
 
 def finish(response: Response) -> Response:

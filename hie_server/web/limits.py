@@ -9,6 +9,7 @@ import re
 
 from flask import Request, request
 
+from hie_server.fhir.definitions import resource_types
 from hie_server.fhir.outcomes import FhirError, Issue, bad_request
 
 MOST_BODY = 16 * 1024 * 1024
@@ -44,6 +45,12 @@ def check_accept(incoming: Request) -> None:
         raise _refused(406, "not-supported", f"Accept: only {JSON[0]} is served.")
 
 
+def check_type(kind: str) -> None:
+    if kind not in resource_types():
+        diagnostics = f"{kind[:40]!r} is no resource type of R4."
+        raise _refused(404, "not-supported", diagnostics)
+
+
 def body_of(incoming: Request) -> bytes:
     """The JSON body: read here, since a chunked one has no length to trust."""
     if incoming.mimetype not in JSON:
@@ -71,6 +78,13 @@ def if_match() -> int | None:
     if found is None:
         raise bad_request('If-Match must be one weak ETag, W/"n".', "If-Match")
     return int(found[1])
+
+
+def refuse_condition() -> None:
+    """A condition that isn't looked at must not be passed over: it would make duplicates."""
+    if "If-None-Exist" in request.headers:
+        diagnostics = "If-None-Exist is served in transactions (ifNoneExist), not here."
+        raise _refused(400, "not-supported", diagnostics)
 
 
 def preference(name: str, allowed: tuple[str, ...]) -> str:

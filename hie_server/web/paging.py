@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
 from hie_server.authz.tokens import Caller
 from hie_server.fhir.outcomes import FhirError, bad_request
@@ -16,9 +17,7 @@ from hie_server.web.exchange import exchange
 
 
 def cursor_of(query: Query, caller: Caller, after: Key) -> str:
-    updated, identity = after
-    milliseconds = (updated - EPOCH) // timedelta(milliseconds=1)
-    place = f"{milliseconds}|{identity}".encode()
+    place = json.dumps(after, default=_milliseconds, ensure_ascii=False).encode()
     sealed = exchange().store.seal.box(place, _bound_to(query, caller))
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
@@ -28,12 +27,17 @@ def read_cursor(query: Query, caller: Caller) -> Key | None:
     if not query.cursor:
         return None
     try:
-        sealed = base64.b64decode(query.cursor + "==", b"-_", validate=True)
-        place = exchange().store.seal.unbox(sealed, _bound_to(query, caller)).decode()
+        padded = query.cursor + "=" * (-len(query.cursor) % 4)
+        sealed = base64.b64decode(padded, b"-_", validate=True)
+        place = exchange().store.seal.unbox(sealed, _bound_to(query, caller))
     except (binascii.Error, SealError, ValueError):
         raise _wrong() from None
-    milliseconds, _, identity = place.partition("|")
-    return moment(int(milliseconds)), identity
+    first, *rest = json.loads(place)
+    return (moment(first) if query.by_update else first, *rest)
+
+
+def _milliseconds(updated: datetime) -> int:
+    return (updated - EPOCH) // timedelta(milliseconds=1)
 
 
 def _bound_to(query: Query, caller: Caller) -> str:

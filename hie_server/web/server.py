@@ -26,18 +26,13 @@ from granian.server import Server
 from hie_server import create_app
 from hie_server.config import ConfigError, Settings
 from hie_server.store.mongod import die_with
+from hie_server.web import logs, metrics
 
 BACKLOG = 1024
 # Connections at once in a worker, idle ones too: threads bound the work, this only the memory.
 CONNECTIONS = 1024
 HTTP1 = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=32_768)
 CLAIM_SECONDS = 1.0  # what the kernel needs to end the processes of a killed server
-LOGGING = {  # as granian's own, to stderr
-    "handlers": {
-        name: {"class": "logging.StreamHandler", "formatter": form, "stream": "ext://sys.stderr"}
-        for name, form in (("console", "generic"), ("access", "access"))
-    }
-}
 
 
 @contextmanager
@@ -118,10 +113,11 @@ def serve(
         workers_kill_timeout=grace,
         respawn_failed_workers=replace_workers,
         log_level=LogLevels.error,
-        log_dictconfig=LOGGING,
+        log_dictconfig=logs.config(settings),
     )
     server.on_startup(started)
-    server.serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
+    with metrics.shared():
+        server.serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
 
 
 def _load(settings: Settings, parent: int) -> Flask:
@@ -129,6 +125,7 @@ def _load(settings: Settings, parent: int) -> Flask:
     os.setpgid(0, 0)  # Ctrl-C reaches the parent alone, which then stops the workers in order
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with(parent)
+    logs.tell_thread_faults()
     return create_app(settings)
 
 

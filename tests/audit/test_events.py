@@ -63,7 +63,7 @@ def test_the_journal_finds_an_event_by_what_its_audit_event_says(store: Store, n
     assert row is not None
     found = index(render(event))
     said = {store.seal.term("AuditEvent", *t) for t in found.terms if t.parameter in SEARCHABLE}
-    others = [("AuditEvent", "-type", ""), ("*", "-type", "")]
+    others: list[tuple[str, ...]] = [("AuditEvent", "-type", ""), ("*", "-type", "")]
     others += [("AuditEvent", "-concerns", "", each) for each in event.patients()]
     if event.facility and not event.refusal_of:
         others.append(("AuditEvent", "-facility", "", event.facility))
@@ -97,7 +97,8 @@ def test_an_action_is_one_of_five(interaction: str, action: str) -> None:
 
 def test_who_asked_is_the_person_where_there_is_one() -> None:
     requestors = {
-        agent["who"].get("reference", "client"): agent["requestor"] for agent in render(FULL)["agent"]
+        agent["who"].get("reference", "client"): agent["requestor"]
+        for agent in render(FULL)["agent"]
     }
     assert requestors == {"client": False, "Organization/1": False, "Practitioner/1": True}
     assert render(BARE)["agent"][0]["requestor"] is True

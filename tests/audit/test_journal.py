@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from bson import BSON
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from hie_server.audit.events import Entity, Event
@@ -19,7 +20,7 @@ from hie_server.fhir.query import parse_query
 from hie_server.store.access import EXCHANGE, Access
 from hie_server.store.database import Store
 from hie_server.store.repository import Repository
-from tests.support import observation
+from tests.support import Json, observation
 
 ASHA, RAVI = (f"Patient/00000000-0000-4000-8000-00000000000{n}" for n in "ab")
 HOSPITAL, CLINIC = "Organization/hospital", "Organization/clinic"
@@ -48,7 +49,7 @@ class Inserts(CommandListener):
     def succeeded(self, event: object) -> None:
         pass
 
-    failed = succeeded  # type: ignore[assignment]
+    failed = succeeded
 
 
 def append_at_once(journal: Journal, threads: int, each: int) -> list[str]:
@@ -74,8 +75,10 @@ def test_entries_appended_at_once_are_all_durable_and_share_commits(
     store: Store, settings: Settings
 ) -> None:
     inserts = Inserts()
+    client: MongoClient[Json]
     with MongoClient(settings.mongodb_uri, event_listeners=[inserts], tz_aware=True) as client:
-        db = client.get_default_database().with_options(write_concern=store.db.write_concern)
+        db: Database[Json] = client.get_default_database()
+        db = db.with_options(write_concern=store.db.write_concern)
         journal = Journal(replace(store, client=client, db=db))
         durable = append_at_once(journal, threads=16, each=25)
     assert len(durable) == 400
@@ -99,6 +102,7 @@ def test_an_entry_that_cant_be_written_is_503_for_all_who_waited_with_it(store: 
 
 
 def test_a_lost_database_is_503(store: Store) -> None:
+    nowhere: MongoClient[Json]
     with MongoClient("mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=50) as nowhere:
         lost = Journal(replace(store, client=nowhere, db=nowhere.gone))
         with pytest.raises(FhirError) as refused:

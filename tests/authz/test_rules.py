@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
@@ -44,7 +44,7 @@ def local_patient(district: District, facility: str, citizen: str) -> str:
     return patient
 
 
-def permit(district: District, citizen: str, facility: str, **provision: object) -> str:
+def permit(district: District, citizen: str, facility: str, **provision: Any) -> str:
     given = consent(citizen, facility, **provision)
     return district.api(citizen).store(given)
 
@@ -161,7 +161,8 @@ def test_a_record_of_two_persons_is_not_shared(
         permit(district, each, other)
     asking = district.api(other)
     assert status(district.api(home), both) == 200
-    assert [status(api, both) for api in (asking, *map(district.api, (citizen, second)))] == [404] * 3
+    phones = [district.api(each) for each in (citizen, second)]
+    assert [status(api, both) for api in (asking, *phones)] == [404] * 3
     for each in (citizen, second):
         assert ids(asking.get(f"Observation?patient={each}")) == []
 
@@ -208,8 +209,8 @@ def test_a_record_with_a_patient_never_shows_through_a_referrer(
     keeper = district.api(home)
     device = keeper.store({"resourceType": "Device", "patient": {"reference": citizen}})
     keeper.store(observation(citizen, device={"reference": device}))
-    resource_types = "http://hl7.org/fhir/resource-types"
-    permit(district, citizen, other, **{"class": [{"system": resource_types, "code": "Observation"}]})
+    observations = {"system": "http://hl7.org/fhir/resource-types", "code": "Observation"}
+    permit(district, citizen, other, **{"class": [observations]})
     assert len(ids(district.api(other).get(f"Observation?patient={citizen}"))) == 1
     assert status(district.api(other), device) == 404
 
@@ -221,7 +222,8 @@ def test_a_citizen_writes_about_themselves_alone(
     second = district.citizen(home)
     own = phone.store(observation(citizen))
     assert status(phone, own) == 200
-    for about in (observation(second), observation(), observation(citizen, focus=[{"reference": second}])):
+    with_another = observation(citizen, focus=[{"reference": second}])
+    for about in (observation(second), observation(), with_another):
         assert phone.post("Observation", about).status_code == 422
     for kind in ("Patient", "RelatedPerson", "Person"):
         assert phone.post(kind, {"resourceType": kind}).status_code == 405
@@ -241,4 +243,4 @@ def test_explains_a_refusal_for_the_citizen_with_its_reason(
     asking.get(f"Observation?patient={citizen}")
     district.api(home).get(f"Observation?patient={citizen}")
     reasons = [e["outcomeDesc"] for e in district.journal() if "outcomeDesc" in e]
-    assert sorted(reasons) == ["no consent permits", "no consent permits", "not among what is permitted"]
+    assert sorted(reasons) == ["no consent permits"] * 2 + ["not among what is permitted"]

@@ -31,7 +31,7 @@ def test_every_parameter_of_a_type_can_be_used_but_for_those_that_need_more() ->
         own = {p.code: p.type for p in search_parameters() if kind in p.base and p.expression}
         own.pop("part-agree", None)
         left_out = {code for code in own if code not in parameters_for(kind)}
-        assert {own[code] for code in left_out} <= {"composite", "special"}
+        assert {own[code] for code in left_out} <= {"special"}
         assert not {"_id", "_lastUpdated", "_text", "_content"} & set(parameters_for(kind))
 
 

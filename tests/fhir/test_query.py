@@ -60,11 +60,13 @@ def test_newest_first_can_be_asked_for() -> None:
         ("_count", "1.5"),
         ("_count", "१"),
         ("_count", "9" * 1001),
-        ("_sort", "name"),
-        ("_sort", "_lastUpdated,name"),
+        ("_sort", "surname"),
+        ("_sort", "_lastUpdated,"),
+        ("_sort", "name,birthdate,gender,family,given,_id"),
         ("_total", "maybe"),
         ("_summary", "true"),
-        ("_elements", "id"),
+        ("_elements", "surname"),
+        ("_elements", "name,"),
         ("_include", "Observation:subject"),
         ("_revinclude", "Observation:subject"),
         ("_has:Observation:patient:code", "x"),
@@ -104,6 +106,12 @@ def test_what_cannot_be_served_is_refused_by_name(name: str, value: str) -> None
     assert name.partition("\0")[0].partition(":")[0] in issue.diagnostics
 
 
+def test_returns_what_to_sort_by_and_answer_with() -> None:
+    query = parse_query("Patient", [("_sort", "-birthdate,name"), ("_elements", "name,birthDate")])
+    assert query.sort == (("birthdate", True), ("name", False)) and not query.by_update
+    assert query.elements == ("name", "birthDate")
+
+
 def test_a_search_has_at_most_a_hundred_parameters() -> None:
     assert len(parse_query("Patient", [("gender", "male")] * 100).clauses) == 100
     with pytest.raises(FhirError, match="at most 100 parameters"):
@@ -115,9 +123,10 @@ def test_an_unknown_parameter_is_answered_with_those_that_there_are() -> None:
         parse_query("Patient", [("sex", "male")])
 
 
-@pytest.mark.parametrize("name", ["_count", "_sort", "_total", "_summary", "_cursor"])
+@pytest.mark.parametrize("name", ["_count", "_sort", "_total", "_summary", "_cursor", "_elements"])
 def test_a_control_is_given_once(name: str) -> None:
-    value = {"_sort": "_lastUpdated", "_total": "none", "_summary": "count"}.get(name, "1")
+    values = {"_sort": "_id", "_total": "none", "_summary": "count", "_elements": "id"}
+    value = values.get(name, "1")
     for lenient in (False, True):
         with pytest.raises(FhirError, match=f"{name} is given more than once"):
             parse_query("Patient", [(name, value), (name, value)], lenient=lenient)
@@ -128,7 +137,7 @@ def test_lenient_drops_what_is_unknown_and_says_so() -> None:
         ("nonsense", "x"),
         ("gender:above", "x"),
         ("_include", "x"),
-        ("_sort", "name"),
+        ("_sort", "surname"),
         ("_count", "0"),
         ("name", ""),
         ("gender", "male"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -128,3 +129,10 @@ def test_a_value_without_a_prefix_asks_for_equality() -> None:
     assert split_prefix("2024") == ("eq", "2024")
     assert split_prefix("ap2024") == ("ap", "2024")
     assert split_prefix("lge5") == ("eq", "lge5")
+
+
+def test_a_number_finer_than_a_double_equals_itself() -> None:
+    number = Decimal("6.317281804761683")
+    [span] = number_spans("p", "eq", number)
+    assert span.lo_gte is not None and span.hi_lt is not None
+    assert span.lo_gte <= float(number) < span.hi_lt

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Callable, Iterator
+from typing import Callable
 from urllib.parse import urlencode
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from hie_server.fhir.index import Range, Term, index, parameters_for
-from hie_server.fhir.resources import dump
-from hie_server.store.filters import EPOCH
+from hie_server.fhir.resources import dump, parse
 from tests.flows.world_records import Json
+from tests.flows.world_values import values
 from tests.flows.worlds import Asked
 
 FHIR = (("Content-Type", "application/fhir+json"),)
@@ -21,7 +19,7 @@ FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 ABSENT = "3d1f4bd5-6a1e-4b3c-9a55-0d4f3b1c2e77"
 MATCHES = ((), (), (("If-Match", 'W/"1"'),), (("If-Match", 'W/"2"'),), (("If-Match", "3"),))
 WEIGHTS = {
-    "search-type": 10, "read": 5, "vread": 3, "history-instance": 3, "create": 1, "update": 2,
+    "search-type": 10, "read": 6, "vread": 3, "history-instance": 3, "create": 1, "update": 1,
     "delete": 1,
 }
 CONTROLS = (
@@ -35,7 +33,8 @@ WILD = (
     ("patient.name", "Asha"), ("code[$ne]", "x"), ("_filter", "code eq 4548-4"),
     ("_content", "Devi"), ("_cursor", "AAAA"), ("_count", "0"), ("_id", "*"), ("_list", ABSENT),
 )
-PERSONAL = ("patient", "subject", "beneficiary")
+CONDITIONAL = ("Patient?name=Asha", "Patient?identifier=MRN-1-Asha", "Patient?name=Gita")
+PERSONAL = {"patient", "subject", "beneficiary"}
 ANYTHING = (
     "1", "true", "final", "active", "2025", "ge2025-03-01", "le2025-03-31", "A", "Devi", ABSENT,
     f"Patient/{ABSENT}", "7", "gt1", "https://example.org/profile/lab", "http://loinc.org|",
@@ -85,12 +84,12 @@ def served(statement: Json) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def requests(found: Material, seed_: int, number: int) -> list[Asked]:
-    """The same ones for the same seed."""
+    """The same ones for the same seed, no two alike."""
     drawn: list[Asked] = []
 
     @seed(seed_)
     @settings(
-        max_examples=number, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=2 * number, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(asked(found))
@@ -98,19 +97,22 @@ def requests(found: Material, seed_: int, number: int) -> list[Asked]:
         drawn.append(each)
 
     draw()
-    return drawn
+    return list(dict.fromkeys(drawn))[:number]
 
 
 @st.composite
 def asked(draw: st.DrawFn, found: Material) -> Asked:
     one = draw(st.sampled_from(draw(st.sampled_from(found.pools))))
     interactions, _ = found.served[one["resourceType"]]
-    codes = [code for code in interactions for _ in range(WEIGHTS[code])]
+    weights = WEIGHTS if _personal(found, one) else {**WEIGHTS, "search-type": 3}
+    codes = [code for code in interactions for _ in range(weights[code])]
     made: Asked = draw(MAKERS[draw(st.sampled_from(codes))](found, one))
-    if made.method == "GET" and draw(st.sampled_from([False] * 9 + [True])):
+    if draw(st.sampled_from([False] * 9 + [True])):
+        return draw(_bundle(one, made))
+    if made.method == "GET" and draw(st.sampled_from([False] * 11 + [True])):
         path = made.path.partition("?")[0]
         made = Asked("GET", draw(st.sampled_from(ODD))(path))
-    if made.method == "GET" and draw(st.sampled_from([False] * 14 + [True])):
+    if made.method == "GET" and draw(st.sampled_from([False] * 19 + [True])):
         made = Asked("HEAD", made.path)
     return made
 
@@ -129,13 +131,13 @@ def _read(found: Material, one: Json) -> st.SearchStrategy[Asked]:
 
 
 def _vread(found: Material, one: Json) -> st.SearchStrategy[Asked]:
-    versions = st.sampled_from(["1", "1", "1", "1", "2", "3", "01", "9999999999", "x"])
+    versions = st.sampled_from(["1"] * 7 + ["2", "3", "01", "9999999999", "x"])
     parts = st.tuples(_path(found, one), versions)
     return parts.map(lambda each: Asked("GET", f"{each[0]}/_history/{each[1]}"))
 
 
 def _history(found: Material, one: Json) -> st.SearchStrategy[Asked]:
-    more = st.sampled_from(["", "", "", "?_count=1", "?_before=2", "?_count=0"])
+    more = st.sampled_from([""] * 4 + ["?_count=1", "?_before=2", "?_count=0"])
     parts = st.tuples(_path(found, one), more)
     return parts.map(lambda each: Asked("GET", f"{each[0]}/_history{each[1]}"))
 
@@ -148,7 +150,7 @@ def _search(draw: st.DrawFn, found: Material, one: Json) -> Asked:
     pairs += draw(st.lists(st.sampled_from(CONTROLS), max_size=2, unique_by=lambda each: each[0]))
     parameters = st.sampled_from(found.served[kind][1])
     anything = st.tuples(parameters, st.sampled_from(ANYTHING))
-    if draw(st.sampled_from([False] * 5 + [True])):
+    if draw(st.sampled_from([False] * 7 + [True])):
         pairs.append(draw(st.one_of(anything, st.sampled_from(WILD))))
     query = urlencode(draw(st.permutations(pairs)))
     lenient = draw(st.sampled_from([()] * 5 + [(("Prefer", "handling=lenient"),)]))
@@ -157,19 +159,24 @@ def _search(draw: st.DrawFn, found: Material, one: Json) -> Asked:
     return Asked("GET", f"/fhir/{kind}?{query}", None, lenient)
 
 
+def _personal(found: Material, one: Json) -> list[str]:
+    """The parameters by which it is found of a person who shares it."""
+    if one["resourceType"] == "Patient":
+        return ["_id"]
+    known = values(one).keys() & PERSONAL
+    return [name for name in found.served[one["resourceType"]][1] if name in known]
+
+
 @st.composite
 def _pairs(draw: st.DrawFn, found: Material, one: Json) -> list[tuple[str, str]]:
     """Whom it is about, by any Patient of theirs, and up to two more of its values."""
     known = values(one)
     names = [name for name in found.served[one["resourceType"]][1] if name in known]
-    personal = [name for name in names if name in PERSONAL][:1]
-    others = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
-    if personal and draw(st.sampled_from([True] * 7 + [False])):
-        others = [name for name in others if name not in personal]
-    else:
-        personal = []
-    pairs = [draw(st.sampled_from(known[name])) for name in others or names[:1]]
-    for name, value in (draw(st.sampled_from(known[each])) for each in personal):
+    personal = [] if draw(st.sampled_from([False] * 11 + [True])) else _personal(found, one)[:1]
+    others = draw(st.lists(st.sampled_from(names), min_size=not personal, max_size=2, unique=True))
+    pairs = [draw(st.sampled_from(known[name])) for name in others if name not in personal]
+    for name in personal:
+        value = draw(st.sampled_from([value for each, value in known[name] if each == name]))
         kind, slash, identity = value.rpartition("/")
         meant = draw(st.sampled_from([identity, *found.aliases.get(identity, ())]))
         also = draw(st.sampled_from([""] * 7 + [f",{each}" for each in found.aliases]))
@@ -203,56 +210,29 @@ def _delete(draw: st.DrawFn, found: Material, one: Json) -> Asked:
     return Asked("DELETE", draw(_path(found, one)), None, draw(st.sampled_from(MATCHES)))
 
 
+@st.composite
+def _bundle(draw: st.DrawFn, one: Json, made: Asked) -> Asked:
+    """The same, as the one entry of a batch or a transaction."""
+    kind = draw(st.sampled_from(["batch", "batch", "transaction"]))
+    url = made.path.removeprefix("/fhir/")
+    request = {"method": made.method, "url": url}
+    entry: Json = {"request": request}
+    if url.endswith("/_search"):
+        request |= {"method": "GET", "url": f"{one['resourceType']}?{(made.body or b'').decode()}"}
+    elif made.body not in (None, b"{"):
+        entry["resource"] = parse(made.body or b"")
+    if made.method == "POST" and "resource" in entry:
+        pairs = [pair for found in values(one).values() for pair in found]
+        if draw(st.booleans()):
+            request["ifNoneExist"] = urlencode([draw(st.sampled_from(pairs))])
+        if "subject" in entry["resource"]:
+            entry["resource"]["subject"] = {"reference": draw(st.sampled_from(CONDITIONAL))}
+    request |= {"ifMatch": value for name, value in made.headers if name == "If-Match"}
+    body = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
+    return Asked("POST", "/fhir", dump(body), FHIR)
+
+
 MAKERS: dict[str, Callable[[Material, Json], st.SearchStrategy[Asked]]] = {
     "read": _read, "vread": _vread, "history-instance": _history, "search-type": _search,
     "create": _create, "update": _update, "delete": _delete,
 }
-
-def values(resource: Json) -> dict[str, list[tuple[str, str]]]:
-    """Parameter → (name with modifier, value) by which a search finds this resource."""
-    found: dict[str, list[tuple[str, str]]] = {"_id": [("_id", resource["id"])]}
-    indexed = index(resource)
-    for term in sorted(indexed.terms):
-        found.setdefault(term.parameter, []).extend(_of_term(term))
-    for each in indexed.ranges:
-        name, _, unit = each.parameter.partition("|")
-        kind = parameters_for(resource["resourceType"])[name].type
-        found.setdefault(name, []).extend(_of_range(each, name, unit, kind))
-    return found
-
-
-def _of_term(term: Term) -> Iterator[tuple[str, str]]:
-    name, form = term.parameter, term.form
-    base, _, plain = form.rpartition("identifier ")
-    asked_as = f"{name}:identifier" if form.startswith("identifier ") else name
-    value = _escaped(term.value)
-    written = {
-        "present": (f"{name}:missing", "false"),
-        "code": (asked_as, value.replace("|", "\\|")),
-        "system|code": (asked_as, value),
-        "|code": (asked_as, f"|{value}"),
-        "system|": (asked_as, f"{value}|"),
-        "of-type": (f"{name}:of-type", value),
-        "prefix": (name, value),
-        "whole": (f"{name}:contains", value),
-        "id": (name, value),
-        "reference": (name, value),
-        "uri": (name, value),
-    }
-    yield written[plain or form]
-
-
-def _escaped(text: str) -> str:
-    return text.replace(",", "\\,").replace("$", "\\$")
-
-
-def _of_range(each: Range, name: str, unit: str, kind: str) -> Iterator[tuple[str, str]]:
-    lo, hi = each.lo, each.hi
-    if kind != "date":
-        parts = f"|{unit}" if unit else ""
-        yield from ((name, f"ge{lo}{parts}"), (name, f"le{hi}{parts}"), (name, f"{lo}{parts}"))
-        return
-    for prefix, moment in (("ge", lo), ("lt", hi), ("gt", lo - 1), ("ap", lo)):
-        if 0 < moment < 4e12:
-            instant = (EPOCH + timedelta(milliseconds=moment)).isoformat()
-            yield name, f"{prefix}{instant}"

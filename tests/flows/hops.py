@@ -12,6 +12,7 @@ from hie_server.audit.journal import Viewer
 from hie_server.authz import rules
 from hie_server.authz.consent import Permit
 from hie_server.authz.rules import Rules
+from hie_server.fhir.resources import dump
 from hie_server.store import access, pages
 from hie_server.store.access import EXCHANGE, IDENTITY, Access, Limits, Rule, Share
 from hie_server.store.pages import find_page
@@ -19,7 +20,7 @@ from hie_server.store.repository import Repository, whose
 from hie_server.store.writing import Writer
 from tests.flows.asking import FHIR
 from tests.flows.world_records import ref
-from tests.flows.world_story import ASHA, BINA, BINA_LOCAL, CHITRA, DIVYA, RELABELLED
+from tests.flows.world_story import ASHA, BINA, BINA_LOCAL, CHITRA, DIVYA, HOLDER, RELABELLED
 from tests.flows.worlds import Asked
 
 Patch = pytest.MonkeyPatch
@@ -212,10 +213,28 @@ ALL: dict[str, Callable[[Patch], None]] = {
     "consents and events unshared": lambda patch: patch.setattr(access, "UNSHARED", ()),
     "journal": lambda patch: patch.setattr(Viewer, "branches", lambda self, store: [{}]),
     "refusals": refusals,
+    "conditional references": lambda patch: patch.setattr(
+        Rules, "to_match", lambda self, caller, kind: Access(HOLDER)
+    ),
     "405 before If-Match": before_if_match,
     "writes": writes,
 }
 
+NAMING = dump(
+    {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            {
+                "request": {"method": "POST", "url": "Flag"},
+                "resource": {
+                    "resourceType": "Flag", "status": "active", "code": {"text": "Falls"},
+                    "subject": {"reference": "Patient?name=Asha"},
+                },
+            }
+        ],
+    }
+)
 LAB = ref("Observation", "asha")
 # Requests that need every hop: asked before the generated ones.
 SAMPLE = [
@@ -239,4 +258,5 @@ SAMPLE = [
     Asked("PUT", f"/fhir/{LAB}", b"{}", (*FHIR, ("If-Match", "3"))),
     Asked("PUT", f"/fhir/{LAB}", b"{}", FHIR),
     Asked("DELETE", f"/fhir/{LAB}", None, (("If-Match", 'W/"9"'),)),
+    Asked("POST", "/fhir", NAMING, FHIR),
 ]

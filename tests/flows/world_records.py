@@ -49,6 +49,10 @@ def observation(name: str, patient: str, rank: str = "N", /, **elements: Any) ->
     return resource("Observation", name, **{**told, **elements})
 
 
+SURGEON = to(ref("Practitioner", "surgeon"))
+DIABETES = concept("73211009", SNOMED, "Diabetes mellitus")
+
+
 def citizen(name: str, family: str, born: str) -> Json:
     identifier = {"system": "https://healthid.example.org", "value": f"91-{name}"}
     text = f"{name} {family}"
@@ -86,7 +90,7 @@ def document(name: str, patient: str) -> Json:
     composition = resource(
         "Composition", name, status="final", type=concept("18842-5", display="Discharge summary"),
         subject=to(patient), date="2025-03-06T09:00:00Z", title="Discharge summary",
-        author=[to(ref("Practitioner", "surgeon"))],
+        author=[SURGEON],
     )
     entries = [composition, observation(f"{name} inner", patient)]
     return resource(
@@ -99,63 +103,93 @@ def document(name: str, patient: str) -> Json:
 def life(name: str, patient: str) -> list[Json]:
     """A stay in hospital, and everything that was written of it."""
     subject, day = {"subject": to(patient)}, "2025-03-05"
-    seen, surgeon = to(ref("Encounter", name)), to(ref("Practitioner", "surgeon"))
-    paper, drug = ref("Binary", name), to(ref("Medication", name))
-    attached = {"contentType": "text/plain", "url": paper, "title": "Summary"}
-    lab = to(ref("Observation", name))
     whole = {"start": day, "end": "2025-03-07"}
-    tagged = {"source": "urn:ward:7", "tag": [{"system": "urn:tags", "code": "ward"}]}
-    finding = concept("73211009", SNOMED, "Diabetes mellitus")
+    return [
+        *_findings(name, patient, subject, day),
+        *_treatment(name, subject, day, whole),
+        *_papers(name, subject, day),
+        *_plans(name, patient, subject, day, whole),
+        *_others(name, patient, day, whole),
+    ]
+
+
+def _findings(name: str, patient: str, subject: Json, day: str) -> list[Json]:
     active = concept("active", f"{HL7}condition-clinical", "Active")
+    pressure = {"code": concept("8480-6"), "valueQuantity": {"value": 140, "unit": "mm[Hg]"}}
+    return [
+        observation(name, patient, encounter=to(ref("Encounter", name)), performer=[SURGEON]),
+        observation(f"{name} pressure", patient, effectiveDateTime=day, component=[pressure]),
+        resource("Condition", name, code=DIABETES, **subject, onsetDateTime=day,
+                 clinicalStatus=active, encounter=to(ref("Encounter", name)), meta=label("V")),
+        resource("AllergyIntolerance", name, patient=to(patient), recordedDate=day,
+                 code=concept("7980", display="Penicillin"), clinicalStatus=active),
+        resource("RiskAssessment", name, status="final", **subject, occurrenceDateTime=day,
+                 prediction=[{"probabilityDecimal": 1}]),
+        resource("Specimen", name, **subject, type=concept("119297000", SNOMED, "Blood"),
+                 collection={"collectedDateTime": day}),
+    ]
+
+
+def _treatment(name: str, subject: Json, day: str, whole: Json) -> list[Json]:
+    tagged = {"source": "urn:ward:7", "tag": [{"system": "urn:tags", "code": "ward"}]}
+    vaccine = concept("207", "http://hl7.org/fhir/sid/cvx")
     return [
         resource("Encounter", name, status="finished", period=whole, **subject, meta=tagged,
                  **{"class": {"system": f"{HL7}v3-ActCode", "code": "IMP"}}),
-        observation(name, patient, encounter=seen, performer=[surgeon]),
-        observation(f"{name} pressure", patient, effectiveDateTime=day, component=[
-            {"code": concept("8480-6"), "valueQuantity": {"value": 140, "unit": "mm[Hg]"}}]),
-        resource("Condition", name, code=finding, **subject, onsetDateTime=day,
-                 clinicalStatus=active, encounter=seen, meta=label("V")),
+        resource("Medication", name, code=concept("860975", display="Metformin")),
+        resource("MedicationRequest", name, status="active", intent="order", **subject,
+                 medicationReference=to(ref("Medication", name)), authoredOn=day,
+                 requester=SURGEON),
+        resource("Procedure", name, status="completed", code=DIABETES, **subject,
+                 performedPeriod=whole, performer=[{"actor": SURGEON}]),
+        resource("Immunization", name, status="completed", patient=subject["subject"],
+                 lotNumber="L-7", vaccineCode=vaccine, occurrenceDateTime=day),
+    ]
+
+
+def _papers(name: str, subject: Json, day: str) -> list[Json]:
+    paper = ref("Binary", name)
+    attached = {"contentType": "text/plain", "url": paper, "title": "Summary"}
+    return [
         resource("DiagnosticReport", name, status="final", code=concept("24323-8"), **subject,
-                 effectiveDateTime=day, result=[lab], presentedForm=[attached]),
+                 effectiveDateTime=day, result=[to(ref("Observation", name))],
+                 presentedForm=[attached]),
         resource("DocumentReference", name, status="current", type=concept("18842-5"), **subject,
                  date=f"{day}T10:00:00Z", content=[{"attachment": attached}],
                  masterIdentifier={"system": "urn:documents", "value": f"doc-{name}"}),
-        document(name, patient),
+        document(name, subject["subject"]["reference"]),
         resource("Binary", name, contentType="text/plain", data=CONTENT),
-        resource("Medication", name, code=concept("860975", display="Metformin")),
-        resource("MedicationRequest", name, status="active", intent="order", **subject,
-                 medicationReference=drug, authoredOn=day, requester=surgeon),
-        resource("AllergyIntolerance", name, patient=to(patient), recordedDate=day,
-                 code=concept("7980", display="Penicillin"), clinicalStatus=active),
-        resource("Procedure", name, status="completed", code=finding, **subject,
-                 performedPeriod=whole, performer=[{"actor": surgeon}]),
-        resource("Immunization", name, status="completed", patient=to(patient), lotNumber="L-7",
-                 vaccineCode=concept("207", "http://hl7.org/fhir/sid/cvx"), occurrenceDateTime=day),
-        resource("CarePlan", name, status="active", intent="plan", period=whole, **subject),
-        resource("ServiceRequest", name, status="active", intent="order", **subject,
-                 code=concept("24323-8"), authoredOn=day, requester=surgeon,
-                 requisition={"system": "urn:requisitions", "value": f"req-{name}"}),
-        resource("RiskAssessment", name, status="final", **subject, occurrenceDateTime=day,
-                 prediction=[{"probabilityDecimal": 1}]),
-        resource("Appointment", name, status="booked", start=f"{day}T08:00:00Z",
-                 end=f"{day}T09:00:00Z", participant=[
-                     {"actor": to(patient), "status": "accepted"}]),
         resource("Composition", name, status="final", type=concept("18842-5"), **subject,
-                 date=day, title="Summary", author=[surgeon]),
+                 date=day, title="Summary", author=[SURGEON]),
         resource("QuestionnaireResponse", name, status="completed", **subject, authored=day,
                  questionnaire="https://example.org/Questionnaire/intake|1"),
+    ]
+
+
+def _plans(name: str, patient: str, subject: Json, day: str, whole: Json) -> list[Json]:
+    return [
+        resource("CarePlan", name, status="active", intent="plan", period=whole, **subject),
+        resource("ServiceRequest", name, status="active", intent="order", **subject,
+                 code=concept("24323-8"), authoredOn=day, requester=SURGEON,
+                 requisition={"system": "urn:requisitions", "value": f"req-{name}"}),
+        resource("Appointment", name, status="booked", start=f"{day}T08:00:00Z",
+                 end=f"{day}T09:00:00Z",
+                 participant=[{"actor": to(patient), "status": "accepted"}]),
         resource("List", name, status="current", mode="working", **subject, date=day,
                  title="Problems", entry=[{"item": to(ref("Condition", name))}]),
         resource("Task", name, status="ready", intent="order", **{"for": to(patient)},
                  focus=to(ref("ServiceRequest", name)), authoredOn=day),
+    ]
+
+
+def _others(name: str, patient: str, day: str, whole: Json) -> list[Json]:
+    return [
         resource("RelatedPerson", name, patient=to(patient), gender="male",
                  name=[{"family": "Devi", "given": ["Ravi"]}]),
-        resource("Specimen", name, **subject, type=concept("119297000", SNOMED, "Blood"),
-                 collection={"collectedDateTime": day}),
-        resource("Provenance", name, target=[to(patient), lab], agent=[{"who": surgeon}],
-                 recorded=f"{day}T10:00:00Z"),
+        resource("Provenance", name, target=[to(patient), to(ref("Observation", name))],
+                 agent=[{"who": SURGEON}], recorded=f"{day}T10:00:00Z"),
         resource("Coverage", name, status="active", beneficiary=to(patient), period=whole,
                  payor=[to(ref("Organization", "1"))], subscriberId=f"sub-{name}"),
-        resource("Device", name, patient=to(patient), type=concept("468063009", SNOMED, "Pump"),
-                 url="https://devices.example.org/7"),
+        resource("Device", name, patient=to(patient), url="https://devices.example.org/7",
+                 type=concept("468063009", SNOMED, "Pump")),
     ]

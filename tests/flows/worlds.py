@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,13 @@ class Asked:
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def reads(self) -> bool:
+        if self.path == "/fhir":
+            entries = parse(self.body or b"")["entry"]
+            return all(each["request"]["method"] == "GET" for each in entries)
+        return self.method in ("GET", "HEAD") or self.path.endswith("/_search")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -73,14 +81,20 @@ class Answer:
 
     def records(self) -> set[str]:
         """The resources in it, not those that it merely names."""
-        found = self.resource()
-        inner = [each.get("resource", {}) for each in found.get("entry", ())]
-        return {f"{e['resourceType']}/{e['id']}" for e in (found, *inner) if "id" in e}
+        return set(_within(self.resource()))
 
     def next(self) -> str | None:
         links = {each["relation"]: each["url"] for each in self.resource().get("link", ())
                  if "relation" in each}
         return links.get("next")
+
+
+def _within(found: Json) -> Iterator[str]:
+    if "id" in found:
+        yield f"{found['resourceType']}/{found['id']}"
+    elif found.get("resourceType") == "Bundle":
+        for entry in found.get("entry", ()):
+            yield from _within(entry.get("resource", {}))
 
 
 @dataclass
@@ -89,7 +103,7 @@ class World:
     clock: Clock
     chance: Chance
     tokens: dict[str, str] = field(default_factory=dict)
-    asked: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
 
     @property
     def exchange(self) -> Exchange:
@@ -101,21 +115,19 @@ class World:
         return self.exchange.store
 
     def answers(self, facility: str, asked: Asked) -> list[Answer]:
-        """Its answer, and the pages that follow."""
-        self.asked += 1
-        self.clock.advance(seconds=1)
-        answer = self._answer(facility, asked, f"{self.asked}")
-        answers = [answer]
-        while (url := answer.next()) and len(answers) < MOST_PAGES:
+        """Its answer, and the pages that follow. The nth request of a facility has the same random
+        bytes in every world, whatever others have asked there."""
+        self.asked[facility] += 1
+        answers = [self._answer(facility, asked, 0)]
+        while (url := answers[-1].next()) and len(answers) < MOST_PAGES:
             path = url.removeprefix(self.exchange.settings.base_url)
-            answer = self._answer(facility, Asked("GET", path), f"{self.asked} {len(answers)}")
-            answers.append(answer)
+            answers.append(self._answer(facility, Asked("GET", path), len(answers)))
         return answers
 
-    def _answer(self, facility: str, asked: Asked, what: str) -> Answer:
+    def _answer(self, facility: str, asked: Asked, page: int) -> Answer:
         if asked.path.startswith("/fhir/AuditEvent"):
             self.exchange.refusals.settle()
-        self.chance.seed(f"{facility} {what}")
+        self.chance.seed(f"{facility} {self.asked[facility]} {page}")
         headers = [("Authorization", f"Bearer {self.tokens[facility]}"), *asked.headers]
         response = self.app.test_client().open(
             asked.path, method=asked.method, data=asked.body, headers=headers
@@ -133,8 +145,9 @@ class World:
         return {name: list(self.store.db[name].find()) for name in CHANGING}
 
     def restore(self, rows: Rows) -> None:
+        """All but the clock: it never goes back."""
         self.exchange.refusals.settle()
-        self.clock.moment, self.asked = START, 0
+        self.asked.clear()
         for name, known in rows.items():
             self.store.db[name].delete_many({})
             if known:

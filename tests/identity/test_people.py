@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable
+from functools import partial
+from typing import Callable, Sequence
 
 import pytest
 
@@ -29,7 +30,7 @@ def of(store: Store, patient: str) -> Person:
     return person
 
 
-def at_once(acts: list[Callable[[], object]]) -> list[Exception]:
+def at_once(acts: Sequence[Callable[[], object]]) -> list[Exception]:
     failed: list[Exception] = []
     gate = threading.Barrier(len(acts))
 
@@ -126,7 +127,7 @@ def test_linking_nobody_is_404(citizens: Store) -> None:
 
 def test_links_made_at_once_are_all_kept(citizens: Store) -> None:
     acts = [
-        lambda n=n: people.link(citizens, ASHA, f"Organization/{n % 5}", f"Patient/{n}")
+        partial(people.link, citizens, ASHA, f"Organization/{n % 5}", f"Patient/{n}")
         for n in range(20)
     ]
     assert at_once(acts) == []
@@ -139,8 +140,10 @@ def test_links_made_at_once_are_all_kept(citizens: Store) -> None:
 def test_links_and_unlinks_at_once_leave_what_was_not_undone(citizens: Store) -> None:
     for number in range(10):
         people.link(citizens, ASHA, HOSPITAL, f"Patient/{number}")
-    undone = [lambda n=n: people.unlink(citizens, ASHA, HOSPITAL, f"Patient/{n}") for n in range(10)]
-    made = [lambda n=n: people.link(citizens, ASHA, CLINIC, f"Patient/{n + 10}") for n in range(10)]
+    undo = partial(people.unlink, citizens, ASHA, HOSPITAL)
+    make = partial(people.link, citizens, ASHA, CLINIC)
+    undone = [partial(undo, f"Patient/{n}") for n in range(10)]
+    made = [partial(make, f"Patient/{n + 10}") for n in range(10)]
     assert at_once(undone + made) == []
     person = of(citizens, ASHA)
     assert person.patients == {ASHA, *(f"Patient/{n + 10}" for n in range(10))}
@@ -150,7 +153,7 @@ def test_links_and_unlinks_at_once_leave_what_was_not_undone(citizens: Store) ->
 
 def test_of_two_citizens_who_claim_one_patient_at_once_one_gets_it(citizens: Store) -> None:
     acts = [
-        lambda who=who: people.link(citizens, who, HOSPITAL, "Patient/local")
+        partial(people.link, citizens, who, HOSPITAL, "Patient/local")
         for who in (ASHA, RAVI) * 10
     ]
     failed = at_once(acts)

@@ -30,7 +30,9 @@ RECORDS: dict[str, Json] = {
     "weight in may": weight("71.5", effectiveDateTime="2024-05-31"),
     "weight in june": weight("72", effectiveDateTime="2024-06-01T08:00:00+05:30"),
     "sugar of a": observation("Patient/a", "4548-4", status="amended"),
-    "sugar of b": observation("Patient/b", "4548-4", identifier=[{"system": "urn:x", "value": "1"}]),
+    "sugar of b": observation(
+        "Patient/b", "4548-4", identifier=[{"system": "urn:x", "value": "1"}]
+    ),
     "asha": {"resourceType": "Patient", "name": [{"family": "Kumari", "given": ["Asha Devi"]}],
              "birthDate": "2001-06-09"},
     "asa": {"resourceType": "Patient", "name": [{"family": "Kumar", "given": ["Asa"]}]},
@@ -134,7 +136,8 @@ def test_ids_are_found_among_the_type_asked_for(mine: Repository, named: dict[st
 
 def test_one_term_always_drives_the_walk(store: Store) -> None:
     type_term = {"index": Binary(store.seal.term("Observation", "-type", ""))}
-    for search in ("", "code:not=a", "date=2024", "_id=1", "_lastUpdated=2024", "code:missing=true"):
+    missing = "code:missing=true"
+    for search in ("", "code:not=a", "date=2024", "_id=1", "_lastUpdated=2024", missing):
         found = conditions(parse_query("Observation", pairs(search)), store.seal)
         assert found[0] == type_term, search
     driven = conditions(parse_query("Observation", pairs("code=a&date=2024")), store.seal)

@@ -21,7 +21,7 @@ from hie_server.store.records import (
     tombstone_of,
 )
 from hie_server.store.sealing import SealError
-from tests.support import Json, observation
+from tests.support import TERMINOLOGY, Json, observation
 
 NOW = datetime(2026, 1, 15, 6, 30, tzinfo=UTC)
 CUSTODIAN = "Organization/6f1c64a5-9c1f-4bb7-8a6b-7a2d9f6f5a10"
@@ -30,7 +30,7 @@ ID = "6f1c64a5-9c1f-4bb7-8a6b-7a2d9f6f5a12"
 TELLING = observation(
     "Patient/9876543210",
     "86406-8",
-    meta={"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HIV"}]},
+    meta={"security": [{"system": f"{TERMINOLOGY}v3-ActCode", "code": "HIV"}]},
     identifier=[{"system": "urn:lab", "value": "LAB-4711"}],
     performer=[{"reference": "Practitioner/ravi-kumar", "display": "Ravi Kumar"}],
     focus=[{"reference": "Patient/9123456789"}],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Iterator
 from unittest import mock
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support import Api, District, body_of, observation
+from tests.support import Api, District, body_of, ids, observation
 
 METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 KINDS = ["Observation", "Patient", "AuditEvent", "Consent", "Binary", "Bundle", "Nope", "metadata"]
@@ -50,8 +51,8 @@ TREES = st.recursive(
 )
 BODIES = st.one_of(st.none(), st.binary(max_size=30), st.dictionaries(KEYS, TREES, max_size=5))
 HEADERS = st.dictionaries(
-    st.sampled_from(["If-Match", "Prefer", "Accept", "X-Request-Id", "Content-Type", "If-None-Exist",
-                     "Authorization", "Range", "Content-Length", "If-None-Match"]),
+    st.sampled_from(["If-Match", "Prefer", "Accept", "X-Request-Id", "Content-Type", "Range",
+                     "If-None-Exist", "Authorization", "Content-Length", "If-None-Match"]),
     st.one_of(
         st.sampled_from(['W/"1"', "handling=lenient", "return=minimal", "*/*", "text/html", "x",
                          "application/x-www-form-urlencoded", "application/fhir+json", "-1", ""]),
@@ -108,3 +109,25 @@ def _sent(body: object) -> bytes | None:
         return orjson.dumps(body)
     except (TypeError, orjson.JSONEncodeError):
         return b"{}"
+
+
+@pytest.mark.parametrize("number", ["1e308", "-1e308", "1e-320", "-0", "0.0", "1E+30"])
+def test_the_edges_of_numbers_are_stored_and_found(api: Api, number: str) -> None:
+    stored = api.store(observation(valueQuantity={"value": Decimal(number), "unit": "kg"}))
+    assert ids(api.get("Observation", query_string={"value-quantity": number})) == [stored]
+    for prefix in ("ap", "ne", "gt", "le", "sa", "eb"):
+        query = {"value-quantity": f"{prefix}{number}"}
+        assert api.get("Observation", query_string=query).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["0001", "9999", "9999-12-31", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999-14:00",
+     "2024-02-29", "2016-12-31T23:59:60Z", "2024-01-01T00:00:00.123456789Z"],
+)
+def test_the_edges_of_time_are_stored_and_found(api: Api, date: str) -> None:
+    stored = api.store(observation(effectiveDateTime=date))
+    assert ids(api.get("Observation", query_string={"date": date})) == [stored]
+    for prefix in ("ap", "ne", "gt", "le", "sa", "eb"):
+        query = {"date": f"{prefix}{date}", "_lastUpdated": f"{prefix}{date}"}
+        assert api.get("Observation", query_string=query).status_code == 200

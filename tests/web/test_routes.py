@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from hie_server import create_app
 from tests.support import District
 
 # A route that is added here was read by somebody who asked what a stranger learns from it.
@@ -57,10 +56,16 @@ def test_every_route_but_the_listed_ones_asks_for_a_token(district: District) ->
 
 def test_the_list_names_no_route_that_is_gone_or_guarded(district: District) -> None:
     assert OPEN.keys() <= set(routes(district.app))
-    assert [each for each in OPEN if refused(district.app, path_of(each[0]), each[1])] == [
-        ("/oauth/revoke", "POST"),
-        ("/oauth/token", "POST"),
-    ]
+    assert not any(refused(district.app, path_of(rule), method) for rule, method in OPEN)
+
+
+@pytest.mark.parametrize("endpoint", ["token", "revoke"])
+def test_what_gives_and_ends_tokens_asks_for_the_client(district: District, endpoint: str) -> None:
+    answer = district.app.test_client().post(
+        f"/oauth/{endpoint}", data={"grant_type": "client_credentials", "token": "x"}
+    )
+    assert answer.status_code in (400, 401)
+    assert (answer.json or {})["error"] == "invalid_client"
 
 
 def test_every_part_of_a_route_has_a_stand_in(district: District) -> None:
@@ -88,8 +93,10 @@ def test_a_path_that_is_no_route_asks_for_a_token_too(district: District, path: 
 
 
 def test_a_route_added_without_a_token_would_be_seen(district: District) -> None:
-    app = create_app(district.settings)
-    with district.store.client:
-        app.add_url_rule("/debug", "debug", lambda: "all of it")
-        assert ("/debug", "GET") in routes(app)
-        assert not refused(app, "/debug", "GET")
+    app = district.app
+    app.add_url_rule("/fhir/debug", "debug", lambda: "all of it")
+    app.add_url_rule("/debug", "open", lambda: "all of it")
+    assert {("/debug", "GET"), ("/fhir/debug", "GET")} <= set(routes(app))
+    assert [each for each in ("/debug", "/fhir/debug") if not refused(app, each, "GET")] == [
+        "/debug"
+    ]

@@ -1,0 +1,171 @@
+"""Searches: of one type, or of several at once; one page of what the caller may see.
+
+https://hl7.org/fhir/R4/http.html#search
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Iterable
+from urllib.parse import urlencode
+
+from flask import Response, g
+
+from hie_server.audit.events import Entity
+from hie_server.fhir import bundle
+from hie_server.fhir.bundle import Entry
+from hie_server.fhir.composites import components
+from hie_server.fhir.definitions import resource_types
+from hie_server.fhir.elements import read_elements, subset
+from hie_server.fhir.index import parameters_for
+from hie_server.fhir.outcomes import bad_request
+from hie_server.fhir.query import Query, parse_query
+from hie_server.fhir.resources import dump, parse
+from hie_server.store.access import Access
+from hie_server.store.pages import Page
+from hie_server.store.records import Version
+from hie_server.store.repository import search_together
+from hie_server.web import journaling
+from hie_server.web.exchange import exchange
+from hie_server.web.journaling import consents_of
+from hie_server.web.limits import check_type, preference
+from hie_server.web.paging import cursor_of, read_cursor
+from hie_server.web.replies import fhir_response
+
+MOST_TYPES = 20
+# What an entry of the journal is sorted by without being opened.
+_SORTS_OF_JOURNAL = ("_id", "_lastUpdated", "date")
+Pairs = list[tuple[str, str]]
+
+
+def search_by(kind: str, pairs: Pairs) -> Response:
+    journaling.note("search-type", f"{kind}?{urlencode(pairs)}")
+    check_type(kind)
+    query = _parsed(kind, pairs)
+    after = read_cursor(query, g.caller)
+    if kind == "AuditEvent":
+        return _search_journal(query, after)
+    access, wider = exchange().rules.to_search(g.caller, query)
+    repository = exchange().repository(access)
+    page = repository.search(wider, after)
+    return _found(query, access, repository.versions(page), page)
+
+
+def search_by_types(pairs: Pairs) -> Response:
+    """Of the types that `_type` names: a query for each, and one page of all."""
+    journaling.note("search-system", f"?{urlencode(pairs)}")
+    kinds = _types_of(pairs)
+    asked = [pair for pair in pairs if pair[0] != "_type"]
+    queries = [_parsed(kind, asked) for kind in kinds]
+    query = _as_one(queries, ",".join(kinds))
+    after = read_cursor(query, g.caller)
+    allowed = [exchange().rules.to_search(g.caller, each) for each in queries]
+    found = [(exchange().repository(access), wider) for access, wider in allowed]
+    page = search_together(found, query, after)
+    shares = tuple(share for access, _ in allowed for share in access.shares)
+    access = replace(allowed[0][0], shares=shares)
+    return _found(query, access, found[0][0].versions(page), page)
+
+
+def _types_of(pairs: Pairs) -> list[str]:
+    named = [value for name, value in pairs if name == "_type"]
+    kinds = list(dict.fromkeys(",".join(named).split(",")))
+    if not named or len(kinds) > MOST_TYPES:
+        right = f"Name the types to search, at most {MOST_TYPES}: _type=Observation,Condition."
+        raise bad_request(right, "_type", "required")
+    for kind in kinds:
+        if kind == "AuditEvent" or kind not in resource_types():
+            right = f"_type: {kind[:40]!r} is no type that can be searched with others."
+            raise bad_request(right, "_type")
+    return kinds
+
+
+def _as_one(queries: list[Query], kinds: str) -> Query:
+    """What is asked of the page that they share."""
+    first = queries[0]
+    if any(each.applied != first.applied for each in queries):
+        raise bad_request("Some of the parameters are not known to all of the types.", "_type")
+    inexact = [clause for each in queries for clause in each.clauses if not clause.exact]
+    if inexact:
+        right = f"{inexact[0].parameter} as it is asked needs a search of one type."
+        raise bad_request(right, inexact[0].parameter, "not-supported")
+    return replace(first, type="", clauses=(), applied=(("_type", kinds), *first.applied))
+
+
+def _parsed(kind: str, pairs: Pairs) -> Query:
+    return parse_query(
+        kind,
+        _relative(kind, pairs),
+        lenient=preference("handling", ("strict", "lenient")) == "lenient",
+        zone=exchange().settings.timezone,
+        now_ms=int(exchange().store.clock().timestamp() * 1000),
+    )
+
+
+def _relative(kind: str, pairs: Pairs) -> Pairs:
+    """References by our own base URL are the relative ones they mean."""
+    base = f"{exchange().settings.fhir_base}/"
+    known = parameters_for(kind)
+    found = []
+    for name, value in pairs:
+        parameter = known.get(name.partition(":")[0])
+        parts = (parameter, *components(parameter)) if parameter is not None else ()
+        named = any(each.type == "reference" for each in parts)
+        found.append((name, value.replace(base, "") if named else value))
+    return found
+
+
+def elements_of(kind: str, values: list[str]) -> tuple[str, ...]:
+    """`_elements` of a read; none for all."""
+    if len(values) > 1:
+        raise bad_request("_elements is given more than once.", "_elements")
+    return read_elements(kind, values[0]) if values else ()
+
+
+def cut(body: bytes, elements: tuple[str, ...]) -> bytes:
+    return dump(subset(parse(body), elements)) if elements else body
+
+
+def _found(query: Query, access: Access, versions: list[Version], page: Page) -> Response:
+    _note_patients(access, versions)
+    entries = [Entry(each.reference, each.body) for each in versions]
+    return _searchset(query, entries, page)
+
+
+def _searchset(query: Query, entries: Iterable[Entry], page: Page) -> Response:
+    base = exchange().settings.fhir_base
+    own = f"{base}/{query.type}".rstrip("/")
+    applied = list(query.applied)
+    links = {"self": f"{own}?{urlencode(applied)}" if applied else own}
+    if page.after is not None:
+        cursor = cursor_of(query, g.caller, page.after)
+        links["next"] = f"{own}?{urlencode([*applied, ('_cursor', cursor)])}"
+    shown = [replace(each, body=cut(each.body or b"", query.elements)) for each in entries]
+    return fhir_response(bundle.searchset(base, shown, links, page.total))
+
+
+def _note_patients(access: Access, versions: list[Version]) -> None:
+    """Whose records were asked for and found, and by which consents."""
+    patients: dict[str | None, Entity] = {}
+    for share in access.shares:
+        patients[share.person] = Entity(share.person, None, share.consents)
+    for each in versions:
+        if each.patient not in patients:
+            consents = consents_of(access, each.patient, each.custodian)
+            patients[each.patient] = Entity(journaling.shown(each.patient), None, consents)
+    journaling.note_entities([each for each in patients.values() if each.patient])
+
+
+def _search_journal(query: Query, after: Any) -> Response:
+    journal = exchange().journal
+    for code, _ in query.sort:
+        if code not in _SORTS_OF_JOURNAL:
+            right = f"_sort: AuditEvent is sorted by {', '.join(_SORTS_OF_JOURNAL)}."
+            raise bad_request(right, "_sort", "not-supported")
+    for clause in query.clauses:
+        if not clause.exact:
+            right = f"{clause.parameter}:{clause.modifier} is not served for AuditEvent."
+            raise bad_request(right, clause.parameter, "not-supported")
+    page = journal.search(exchange().rules.viewer(g.caller, "s"), query, after)
+    entries = [Entry(row["_id"], dump(journal.rendered(row))) for row in page.rows]
+    return _searchset(query, entries, page)
