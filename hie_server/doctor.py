@@ -28,7 +28,7 @@ from hie_server.store.sealing import SealError
 
 VERSIONS = (6, 7, 8)
 OFF_SECONDS = 2.0  # that our clock and the database's may differ
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 5.0
 LEAST_FREE = 1024**3
 HERE = ("127.0.0.1", "localhost", "::1")
 
@@ -77,6 +77,8 @@ def _database(subject: Subject) -> str:
     users = client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]
     if int(version.partition(".")[0]) not in VERSIONS:
         raise Fault(f"MongoDB {version} is not supported: use 7 or 8.")
+    if hello.get("isreplicaset"):
+        raise Fault("Its replica set has no members yet: run rs.initiate() in mongosh.")
     if not hello.get("setName"):
         raise Fault("It is no replica set, hence has no transactions: start mongod with --replSet.")
     if not hello.get("isWritablePrimary"):

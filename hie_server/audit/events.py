@@ -37,9 +37,9 @@ class Entity:
 
 @dataclass(frozen=True)
 class Event:
-    """`recorded`: an instant · `interaction`: "" where it was none · `asked`: "Type/id" or the query
-    as asked · `status`: HTTP's · `refusal_of`: the entry whose refused read this one explains, for
-    the citizen alone."""
+    """`recorded`: an instant · `interaction`: "" where it was none · `asked`: "Type/id" or the
+    query as asked · `status`: HTTP's · `refusal_of`: the entry whose refused read this one
+    explains, for the citizen alone."""
 
     id: str
     recorded: str

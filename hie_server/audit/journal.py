@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Callable
 
@@ -120,10 +120,23 @@ class Journal:
         row = self.store.db.journal.find_one({"$or": [{**wanted, **b} for b in branches]})
         if row is None:
             raise not_found()
-        return self.rendered(row)
+        return self.shown(row, viewer)
+
+    def shown(self, row: Row, viewer: Viewer) -> dict[str, Any]:
+        """The AuditEvent as this viewer sees it: which consents a facility's request relied on is
+        the citizen's to know."""
+        event = self.event(row)
+        if viewer.facility is not None:
+            bare = tuple(replace(each, consents=()) for each in event.entities)
+            event = replace(event, entities=bare)
+        return render(event)
 
     def rendered(self, row: Row) -> dict[str, Any]:
-        return render(from_json(parse(open_body(row, self.store.seal))))
+        """The AuditEvent with all that the journal knows."""
+        return render(self.event(row))
+
+    def event(self, row: Row) -> Event:
+        return from_json(parse(open_body(row, self.store.seal)))
 
 
 @dataclass(frozen=True)

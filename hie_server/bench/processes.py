@@ -63,14 +63,15 @@ class Server:
 
 
 @contextmanager
-def serving(settings: Settings, bare: bool = False) -> Iterator[Server]:
+def serving(settings: Settings, log: Path, bare: bool = False) -> Iterator[Server]:
     """A server in its own processes: the exchange, or the floor where it is `bare`."""
     port = mongod.free_port() if bare else int(settings.base_url.rpartition(":")[2])
-    process = _fresh.Process(target=_serve, args=(settings, port, bare, os.getpid()))
+    process = _fresh.Process(target=_serve, args=(settings, port, log, bare, os.getpid()))
     process.start()
     try:
         if not server.wait_ready(port, READY_SECONDS):
-            raise ConfigError(f"The server is not ready after {READY_SECONDS:.0f} s.")
+            last = (log.read_text(errors="replace").splitlines() or ["no word"])[-1]
+            raise ConfigError(f"No server is ready after {READY_SECONDS:.0f} s: {last[:200]}")
         yield Server(port, process)
     finally:
         process.terminate()
@@ -78,8 +79,10 @@ def serving(settings: Settings, bare: bool = False) -> Iterator[Server]:
         process.kill()
 
 
-def _serve(settings: Settings, port: int, bare: bool, parent: int) -> None:
+def _serve(settings: Settings, port: int, log: Path, bare: bool, parent: int) -> None:
     _apart(parent)
+    with log.open("wb") as output:
+        os.dup2(output.fileno(), 2)
     # workers are forked, as under `hie up`
     multiprocessing.set_start_method("fork", force=True)
     if bare:

@@ -180,7 +180,7 @@ def _made_patient(number: int) -> Json:
 
 
 def _made_observation(patient: str, encounter: str, number: int, day: int) -> Json:
-    """A blood pressure, of about 1.3 KB."""
+    """A weight, of about 1.2 KB."""
     return {
         "resourceType": "Observation",
         "identifier": [{"system": "urn:example:measurement", "value": f"{number}-{day}"}],
@@ -188,25 +188,16 @@ def _made_observation(patient: str, encounter: str, number: int, day: int) -> Js
         "category": [{"coding": [
             {"system": CATEGORY, "code": "vital-signs", "display": "Vital Signs"}
         ]}],
-        "code": {**_loinc("85354-9", "Blood pressure panel"), "text": "Blood pressure"},
+        "code": {**_loinc("29463-7", "Body weight"), "text": "Weight"},
         "subject": {"reference": patient},
         "encounter": {"reference": encounter},
         "effectiveDateTime": f"2026-01-{1 + day % 28:02d}T09:{day % 60:02d}:00+05:30",
         "issued": f"2026-01-{1 + day % 28:02d}T10:00:00.000+05:30",
+        "valueQuantity": {
+            "value": 50 + (number + day) % 40, "unit": "kg", "system": UNITS, "code": "kg"
+        },
         "interpretation": [{"text": "as expected for this patient"}],
-        "note": [{"text": "Measured sitting, left arm, after five minutes of rest. " * 4}],
-        "component": [
-            {
-                "code": _loinc(code, name),
-                "valueQuantity": {
-                    "value": value, "unit": "mmHg", "system": UNITS, "code": "mm[Hg]"
-                },
-            }
-            for code, name, value in (
-                ("8480-6", "Systolic blood pressure", 118 + (number + day) % 30),
-                ("8462-4", "Diastolic blood pressure", 74 + (number + day) % 20),
-            )
-        ],
+        "note": [{"text": "Measured in light clothes, without shoes, in the morning. " * 6}],
     }
 
 

@@ -117,8 +117,8 @@ def run(plan: Plan, say: Callable[[str], object] = lambda line: None) -> dict[st
         tempfile.TemporaryDirectory(prefix="hie-bench-") as folder,
         processes.workers(PROCESSES) as pool,
         processes.database(Path(folder), cache_gb()) as database,
-        processes.serving(database.settings) as exchange,
-        processes.serving(database.settings, bare=True) as floor,
+        processes.serving(database.settings, Path(folder, "exchange.log")) as exchange,
+        processes.serving(database.settings, Path(folder, "floor.log"), bare=True) as floor,
     ):
         store = open_store(database.settings)
         with store.client:
@@ -126,9 +126,9 @@ def run(plan: Plan, say: Callable[[str], object] = lambda line: None) -> dict[st
 
 
 def cache_gb() -> float:
-    """For MongoDB's cache: a quarter of the memory, but at most 8 GB."""
+    """For MongoDB's cache: a third of the memory, but at most 8 GB."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return round(max(0.5, min(8.0, memory / GIGABYTE / 4)), 2)
+    return round(max(0.5, min(8.0, memory / GIGABYTE / 3)), 2)
 
 
 def _table(run: _Run, store: Store) -> dict[str, Any]:

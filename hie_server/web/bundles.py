@@ -106,11 +106,13 @@ def _perform(entry: Request) -> Response:
 
 
 def _get(entry: Request) -> Response:
+    pairs = parse_qsl(entry.query, keep_blank_values=True)
     if not entry.identity:
-        return fhir.search_by(entry.kind, parse_qsl(entry.query, keep_blank_values=True))
+        return fhir.search_by(entry.kind, pairs)
     steps = entry.rest.split("/") if entry.rest else []
     if not steps:
-        return fhir.read(entry.kind, entry.identity)
+        elements = [value for name, value in pairs if name == "_elements"]
+        return fhir.read_one(entry.kind, entry.identity, elements)
     if steps[0] == "_history" and len(steps) == 2:
         return fhir.vread(entry.kind, entry.identity, steps[1])
     diagnostics = "A GET in a Bundle is a read, a vread or a search."

@@ -166,6 +166,7 @@ def _search_journal(query: Query, after: Any) -> Response:
         if not clause.exact:
             right = f"{clause.parameter}:{clause.modifier} is not served for AuditEvent."
             raise bad_request(right, clause.parameter, "not-supported")
-    page = journal.search(exchange().rules.viewer(g.caller, "s"), query, after)
-    entries = [Entry(row["_id"], dump(journal.rendered(row))) for row in page.rows]
+    viewer = exchange().rules.viewer(g.caller, "s")
+    page = journal.search(viewer, query, after)
+    entries = [Entry(row["_id"], dump(journal.shown(row, viewer))) for row in page.rows]
     return _searchset(query, entries, page)

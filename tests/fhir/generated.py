@@ -154,7 +154,9 @@ documents = resource(
             some({"format": codings, "attachment": some({"url": st.just("Binary/1")})})
         ),
         "context": some({"period": periods, "event": few(concepts)}),
-        "relatesTo": few(some({"code": st.sampled_from(["appends", "signs"]), "target": references})),
+        "relatesTo": few(
+            some({"code": st.sampled_from(["appends", "signs"]), "target": references})
+        ),
     },
 )
 risks = resource(

@@ -85,11 +85,19 @@ def served(statement: Json) -> dict[str, tuple[list[str], list[str]]]:
 
 def requests(found: Material, seed_: int, number: int) -> list[Asked]:
     """The same ones for the same seed, no two alike."""
+    drawn: dict[Asked, None] = {}
+    while len(drawn) < number:
+        drawn |= dict.fromkeys(_drawn(found, seed_, number))
+        seed_ += 1
+    return list(drawn)[:number]
+
+
+def _drawn(found: Material, seed_: int, number: int) -> list[Asked]:
     drawn: list[Asked] = []
 
     @seed(seed_)
     @settings(
-        max_examples=2 * number, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=number, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(asked(found))
@@ -97,7 +105,7 @@ def requests(found: Material, seed_: int, number: int) -> list[Asked]:
         drawn.append(each)
 
     draw()
-    return list(dict.fromkeys(drawn))[:number]
+    return drawn
 
 
 @st.composite
@@ -107,8 +115,9 @@ def asked(draw: st.DrawFn, found: Material) -> Asked:
     weights = WEIGHTS if _personal(found, one) else {**WEIGHTS, "search-type": 3}
     codes = [code for code in interactions for _ in range(weights[code])]
     made: Asked = draw(MAKERS[draw(st.sampled_from(codes))](found, one))
-    if draw(st.sampled_from([False] * 9 + [True])):
-        return draw(_bundle(one, made))
+    wrap = draw(st.sampled_from([None] * 18 + [_bundle, _bundle, _of_types]))
+    if wrap is not None:
+        return draw(wrap(found, one, made))
     if made.method == "GET" and draw(st.sampled_from([False] * 11 + [True])):
         path = made.path.partition("?")[0]
         made = Asked("GET", draw(st.sampled_from(ODD))(path))
@@ -149,6 +158,8 @@ def _search(draw: st.DrawFn, found: Material, one: Json) -> Asked:
     pairs = draw(_pairs(found, one))
     pairs += draw(st.lists(st.sampled_from(CONTROLS), max_size=2, unique_by=lambda each: each[0]))
     parameters = st.sampled_from(found.served[kind][1])
+    if "_sort" not in dict(pairs) and draw(st.sampled_from([False] * 4 + [True])):
+        pairs.append(("_sort", draw(st.sampled_from(["", "-"])) + draw(parameters)))
     anything = st.tuples(parameters, st.sampled_from(ANYTHING))
     if draw(st.sampled_from([False] * 7 + [True])):
         pairs.append(draw(st.one_of(anything, st.sampled_from(WILD))))
@@ -211,7 +222,7 @@ def _delete(draw: st.DrawFn, found: Material, one: Json) -> Asked:
 
 
 @st.composite
-def _bundle(draw: st.DrawFn, one: Json, made: Asked) -> Asked:
+def _bundle(draw: st.DrawFn, found: Material, one: Json, made: Asked) -> Asked:
     """The same, as the one entry of a batch or a transaction."""
     kind = draw(st.sampled_from(["batch", "batch", "transaction"]))
     url = made.path.removeprefix("/fhir/")
@@ -222,7 +233,7 @@ def _bundle(draw: st.DrawFn, one: Json, made: Asked) -> Asked:
     elif made.body not in (None, b"{"):
         entry["resource"] = parse(made.body or b"")
     if made.method == "POST" and "resource" in entry:
-        pairs = [pair for found in values(one).values() for pair in found]
+        pairs = [pair for pairs in values(one).values() for pair in pairs]
         if draw(st.booleans()):
             request["ifNoneExist"] = urlencode([draw(st.sampled_from(pairs))])
         if "subject" in entry["resource"]:
@@ -230,6 +241,18 @@ def _bundle(draw: st.DrawFn, one: Json, made: Asked) -> Asked:
     request |= {"ifMatch": value for name, value in made.headers if name == "If-Match"}
     body = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
     return Asked("POST", "/fhir", dump(body), FHIR)
+
+
+@st.composite
+def _of_types(draw: st.DrawFn, found: Material, one: Json, made: Asked) -> Asked:
+    """The same search, of another type as well; a write stays as it is."""
+    kinds = f"{one['resourceType']},{draw(st.sampled_from([*found.served]))}"
+    path, _, query = made.path.partition("?")
+    if path.endswith("/_search"):
+        typed = urlencode({"_type": kinds}).encode() + b"&" + (made.body or b"")
+        return Asked("POST", "/fhir/_search", typed, made.headers)
+    query = query or f"_id={one['id']}"
+    return Asked("GET", f"/fhir?_type={kinds}&{query}") if made.method == "GET" else made
 
 
 MAKERS: dict[str, Callable[[Material, Json], st.SearchStrategy[Asked]]] = {

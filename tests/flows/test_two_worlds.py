@@ -20,7 +20,7 @@ from tests.flows.world_records import Json
 from tests.flows.world_story import ASKER, PERMITTED, RELABELLED, Record, aliases, records, story
 from tests.flows.worlds import Answer, Asked, Rows, World, open_world, pinned_nonces
 
-SEED, NUMBER, MANY = 20260115, 400, 10_000
+SEED, NUMBER, MANY = 20260115, 300, 10_000
 LEAST_RETURNED = 0.3
 MOST_EVENTS = 8
 HIDDEN = {each.reference for each in records() if each.hidden}

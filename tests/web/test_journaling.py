@@ -255,3 +255,13 @@ def test_the_journal_is_written_by_the_exchange_alone(api: Api) -> None:
     assert api.post("AuditEvent", event).status_code == 405
     assert api.put("AuditEvent/1", {**event, "id": "1"}).status_code == 405
     assert api.delete("AuditEvent/1").status_code == 405
+
+
+def test_a_facility_is_not_shown_which_consents_let_it_read(district: District) -> None:
+    holder, asker = district.facility(), district.facility("Another")
+    citizen = district.citizen(linked_to=holder)
+    record = district.api(holder).store(observation(citizen))
+    granted = district.api(citizen).store(consent(citizen, asker))
+    assert district.api(asker).get(record).status_code == 200
+    seen = {who: district.api(who).get("AuditEvent?subtype=read").text for who in (citizen, asker)}
+    assert granted in seen[citizen] and granted not in seen[asker]

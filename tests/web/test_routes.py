@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask import Flask
 
@@ -11,6 +13,7 @@ from tests.support import District
 OPEN = {
     ("/health/live", "GET"): "supervisors have no token; it tells that the process runs",
     ("/health/ready", "GET"): "load balancers have no token; it tells that the database is there",
+    ("/metrics", "GET"): "counts by route, without ids or addresses; 404 but on this machine",
     ("/fhir/metadata", "GET"): "FHIR wants it open, for clients that don't have a token yet",
     ("/fhir/.well-known/smart-configuration", "GET"): "SMART: where a token is to be had",
     ("/.well-known/oauth-authorization-server", "GET"): "RFC 8414: where a token is to be had",
@@ -66,6 +69,15 @@ def test_what_gives_and_ends_tokens_asks_for_the_client(district: District, endp
     )
     assert answer.status_code in (400, 401)
     assert (answer.json or {})["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [{"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}, {"headers": {"X-Forwarded-For": "192.0.2.7"}},
+     {"headers": {"Forwarded": "for=192.0.2.7"}}],
+)
+def test_metrics_are_for_this_machine_alone(district: District, stranger: dict[str, Any]) -> None:
+    assert district.app.test_client().get("/metrics", **stranger).status_code == 404
 
 
 def test_every_part_of_a_route_has_a_stand_in(district: District) -> None:
