@@ -87,10 +87,9 @@ class Journal:
         reference = f"AuditEvent/{event.id}"
         body = dump(event.as_json())
         kid, sealed = seal.seal(EXCHANGE, body, f"{reference}|1")
-        found = index({**render(event), "meta": {}})
+        found = index(render(event), only=frozenset(SEARCHABLE))
         terms: list[tuple[str, ...]] = [*type_terms("AuditEvent"), *_audience(event)]
-        terms += [("AuditEvent", *t) for t in found.terms if t.parameter in SEARCHABLE]
-        ranges = [each for each in found.ranges if each.parameter == "date"]
+        terms += [("AuditEvent", *each) for each in found.terms]
         return {
             "_id": reference,
             "type": "AuditEvent",
@@ -100,7 +99,7 @@ class Journal:
             "index": sorted({Binary(seal.term(*each)) for each in terms}),
             "ranges": [
                 {"p": range_term(seal, "AuditEvent", each.parameter), "lo": each.lo, "hi": each.hi}
-                for each in ranges
+                for each in found.ranges
             ],
             "kid": kid,
             "body": Binary(sealed),

@@ -184,8 +184,8 @@ class Rules:
     def _readable(self, caller: Caller, access: Access, patients: list[str]) -> list[str]:
         if caller.citizen is not None or len(patients) == 1:
             return patients
-        repository = Repository(self.store, access)
-        return [each for each in patients if repository.sees([each])]
+        seen = Repository(self.store, access).sees(patients)
+        return [each for each in patients if each in seen]
 
     def _sees(
         self, caller: Caller, access: Access, patient: str, person: Person | None

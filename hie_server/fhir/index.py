@@ -34,11 +34,14 @@ class Index:
     ranges: tuple[Range, ...]
 
 
-def index(resource: Mapping[str, Any], zone: tzinfo = UTC) -> Index:
-    """Of a valid resource; dates without a time zone are of `zone`. FhirError 422 `too-long`."""
+def index(
+    resource: Mapping[str, Any], zone: tzinfo = UTC, only: frozenset[str] = frozenset()
+) -> Index:
+    """Of a valid resource; dates without a time zone are of `zone`; by `only` these parameters,
+    where some are named. FhirError 422 `too-long`."""
     terms: set[Term] = set()
     ranges: dict[Range, None] = {}
-    for parameter, find in _plan(resource["resourceType"]):
+    for parameter, find in _plan(resource["resourceType"], only):
         for entry in _entries(parameter, find, resource, zone):
             if isinstance(entry, Term):
                 terms.add(entry)
@@ -78,8 +81,8 @@ def _serves(parameter: SearchParameter, type: str) -> bool:
 
 
 @cache
-def _plan(type: str) -> tuple[tuple[SearchParameter, Find], ...]:
-    found = parameters_for(type).values()
+def _plan(type: str, only: frozenset[str]) -> tuple[tuple[SearchParameter, Find], ...]:
+    found = [p for p in parameters_for(type).values() if not only or p.code in only]
     return tuple((p, compile_expression(p.expression, type)) for p in found)
 
 

@@ -19,7 +19,8 @@ from hie_server.store.records import Row, open_body
 from hie_server.store.sorting import MOST_SORTED, first_sorted
 
 MOST_BODIES = 2_000
-BATCH = 100
+# What a page has no use for; sorting by values looks at the ranges.
+UNUSED = ("ranges", "index", "kept", "kinds", "labels", "others", "when")
 # (updated, _id), or the place of a page that is sorted by values.
 Key = tuple[Any, ...]
 
@@ -99,7 +100,8 @@ class _Seen:
 
     def _rows(self, after: Key | None, limit: int = 0) -> Iterator[Row]:
         direction = -1 if self.descending else 1
-        cursor = self.collection.find(self.filter(after), limit=limit)
+        unused = UNUSED if self.query.by_update else UNUSED[1:]
+        cursor = self.collection.find(self.filter(after), dict.fromkeys(unused, 0), limit=limit)
         yield from cursor.sort([("updated", direction), ("_id", direction)])
 
     def _checked(self, after: Key | None) -> Iterator[Row]:

@@ -20,7 +20,7 @@ from hie_server.store import indexing
 from hie_server.store.access import Access, Filter
 from hie_server.store.database import Store
 from hie_server.store.filters import conditions
-from hie_server.store.pages import Page, find_page
+from hie_server.store.pages import UNUSED, Page, find_page
 from hie_server.store.records import Resource, Row, Version, version_of
 from hie_server.store.writing import AlsoAll, Terms, Write, Writer, not_yours
 
@@ -75,17 +75,16 @@ class Repository:
         rows.extend(past)
         return [self._version(row) for row in rows[:count]]
 
-    def sees(self, references: Sequence[str]) -> bool:
-        """Whether any of these is visible; decided by rows alone, no body is opened."""
+    def sees(self, references: Sequence[str]) -> set[str]:
+        """Those of these that are visible; decided by rows alone, no body is opened."""
         by_kind: dict[str, list[str]] = {}
         for reference in references:
             by_kind.setdefault(reference.partition("/")[0], []).append(reference)
-        return any(
-            self.store.db.resources.find_one(
-                {**self._visible(kind, {"_id": {"$in": ids}}), "tombstone": False}, {"_id": 1}
-            )
-            for kind, ids in by_kind.items()
-        )
+        found: set[str] = set()
+        for kind, ids in by_kind.items():
+            visible = {**self._visible(kind, {"_id": {"$in": ids}}), "tombstone": False}
+            found.update(row["_id"] for row in self.store.db.resources.find(visible, {"_id": 1}))
+        return found
 
     def search(self, query: Query, after: tuple[Any, ...] | None = None) -> Page:
         """One page of what the query and the access both match."""
@@ -166,7 +165,8 @@ class Repository:
 
     def _current(self, kind: str, identity: str) -> Row | None:
         own = {"_id": f"{kind}/{identity}"}
-        return self.store.db.resources.find_one(self._visible(kind, own), hint=READ_INDEX)
+        visible, unused = self._visible(kind, own), dict.fromkeys(UNUSED, 0)
+        return self.store.db.resources.find_one(visible, unused, hint=READ_INDEX)
 
     def _version(self, row: Row) -> Version:
         return version_of(row, self.store.seal)

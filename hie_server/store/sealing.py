@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import threading
+from functools import lru_cache
 import uuid
 from typing import Any, Iterable, Mapping
 
@@ -25,6 +26,7 @@ from pymongo.errors import DuplicateKeyError
 TERM_BYTES = 10
 NONCE_BYTES = 12
 CACHED_KEYS = 50_000
+CACHED_TERMS = 50_000
 OWN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _local = threading.local()
 
@@ -63,12 +65,14 @@ class Seal:
             raise ValueError("The server key must be 32 bytes.")
         self._term_key = subkey(server_key, "terms")
         self._wrapper = AESGCM(subkey(server_key, "wrap"))
+        # The same few thousand terms are asked for again and again.
+        self.term = lru_cache(CACHED_TERMS)(self._term)
         self._boxes = AESGCM(subkey(server_key, "box"))
         self._keys = keys
         self._opened: dict[str, AESGCM] = {}
         self._kids: dict[str, str] = {}
 
-    def term(self, *parts: str) -> bytes:
+    def _term(self, *parts: str) -> bytes:
         """The keyed hash that stands for these parts in an index."""
         message = "\x1f".join(parts).encode()
         return hashlib.blake2b(message, key=self._term_key, digest_size=TERM_BYTES).digest()
