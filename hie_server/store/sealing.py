@@ -13,8 +13,8 @@ import os
 import re
 import secrets
 import threading
-from functools import lru_cache
 import uuid
+from functools import lru_cache
 from typing import Any, Iterable, Mapping
 
 import zstandard
