@@ -189,6 +189,16 @@ def add(
         click.echo(json.dumps({key: value for key, value in told.items() if value}))
 
 
+@client.command()
+@click.argument("client_id")
+@data_dir_option
+def suspend(client_id: str, data_dir: Path | None) -> None:
+    """Suspend a client; its tokens end at once."""
+    for store in _store(data_dir):
+        if not clients.suspend(store, client_id):
+            raise click.UsageError(f"No client {client_id!r}.")
+
+
 def _keys(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())

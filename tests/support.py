@@ -9,6 +9,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from hie_server import create_app
+from hie_server.audit.journal import Viewer
 from hie_server.authz import scopes, tokens
 from hie_server.authz.tokens import Caller
 from hie_server.config import Settings
@@ -109,7 +110,7 @@ class District:
         """Every entry as an AuditEvent, the oldest first, explained refusals among them."""
         self.exchange.refusals.settle()
         rows = self.records.db.journal.find().sort([("updated", 1), ("_id", 1)])
-        return [self.exchange.journal.rendered(row) for row in rows]
+        return [self.exchange.journal.shown(row, Viewer()) for row in rows]
 
 
 def open_district(settings: Settings, **pinned: Any) -> Iterator[District]:

@@ -130,10 +130,6 @@ class Journal:
             event = replace(event, entities=bare)
         return render(event)
 
-    def rendered(self, row: Row) -> dict[str, Any]:
-        """The AuditEvent with all that the journal knows."""
-        return render(self.event(row))
-
     def event(self, row: Row) -> Event:
         return from_json(parse(open_body(row, self.store.seal)))
 

@@ -16,7 +16,7 @@ import pytest
 from flask import Flask
 
 from hie_server import create_app
-from hie_server.audit.journal import by_exchange
+from hie_server.audit.journal import Viewer, by_exchange
 from hie_server.authz import tokens
 from hie_server.authz.scopes import parse as scopes
 from hie_server.authz.tokens import Caller
@@ -139,7 +139,7 @@ class World:
 
     def rendered(self, events: list[str]) -> list[Json]:
         rows = self.store.db.journal.find({"_id": {"$in": events}}).sort("_id")
-        return [self.exchange.journal.rendered(row) for row in rows]
+        return [self.exchange.journal.shown(row, Viewer()) for row in rows]
 
     def rows(self) -> Rows:
         return {name: list(self.store.db[name].find()) for name in CHANGING}
