@@ -22,7 +22,7 @@ from hie_server import config, open_store
 from hie_server.audit.clock import TOLERANCE, newest_entry
 from hie_server.config import ConfigError, Settings
 from hie_server.local import data_dir_option, database_of
-from hie_server.store import datadir, migrations
+from hie_server.store import datadir, indexing, migrations
 from hie_server.store.database import Document, Store, now
 from hie_server.store.sealing import SealError
 
@@ -106,6 +106,14 @@ def _schema(subject: Subject) -> str:
     return f"up to date ({migrations.names()[-1]})"
 
 
+def _index(subject: Subject) -> str:
+    pending = sorted(indexing.pending(subject.store))
+    if pending:
+        some = ", ".join(pending[:3])
+        raise Fault(f"{len(pending)} search parameters, {some} …. Run `hie reindex`.")
+    return "every record is indexed by every search parameter"
+
+
 def _sealing(subject: Subject) -> str:
     store = subject.store
     kept = store.db["keys"].find_one()
@@ -160,6 +168,7 @@ CHECKS: tuple[tuple[str, Callable[[Subject], str]], ...] = (
     ("database", _database),
     ("durability", _durability),
     ("schema", _schema),
+    ("index", _index),
     ("sealing", _sealing),
     ("clock", _clock),
     ("disk", _disk),

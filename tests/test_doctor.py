@@ -22,7 +22,8 @@ from hie_server.store.database import Store, now
 from tests.conftest import Clock, MakeStore
 
 LINES = [
-    "configuration", "time zone", "server key", "database", "durability", "schema", "sealing",
+    "configuration", "time zone", "server key", "database", "durability", "schema", "index",
+    "sealing",
     "clock", "disk",
 ]
 
@@ -187,3 +188,10 @@ def test_a_folder_without_an_exchange_stays_as_it_is(tmp_path: Path) -> None:
     assert isinstance(found.exception, ConfigError)
     assert "holds no exchange: name its folder" in str(found.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_parameter_that_is_not_indexed(settings: Settings, store: Store) -> None:
+    built = {"$pull": {"built": {"name": "Observation.code"}}}
+    store.db.state.update_one({"_id": "index"}, built)
+    faults = look(Subject(settings))
+    assert list(faults) == ["index"] and "Observation.code" in faults["index"]
