@@ -66,13 +66,17 @@ class Rule:
         return (
             facts.type not in UNSHARED
             and (self.holders is None or facts.custodian in self.holders)
-            and (self.classes is None or bool(self.classes & facts.kinds))
-            and (self.codes is None or bool(self.codes & facts.kinds))
-            and self._covers_when(facts.when)
+            and self._covers_kinds(facts.kinds if self.permit else facts.mentions)
+            and self._covers_when(facts.when if self.permit else facts.span)
             and self._covers_label(facts)
             and self._covers_data(facts)
             and (self.within is None or self.within.covers(facts))
             and not any(exception.covers(facts) for exception in self.exceptions)
+        )
+
+    def _covers_kinds(self, kinds: frozenset[str]) -> bool:
+        return (self.classes is None or bool(self.classes & kinds)) and (
+            self.codes is None or bool(self.codes & kinds)
         )
 
     def _covers_when(self, when: tuple[int, int] | None) -> bool:
@@ -99,7 +103,7 @@ class Rule:
         return (
             facts.reference in self.instances | self.related
             or bool(facts.refs & self.related)
-            or bool(facts.authors & self.authors)
+            or bool((facts.authors if self.permit else facts.any_authors) & self.authors)
         )
 
     def unlimited(self) -> bool:
@@ -201,9 +205,10 @@ def _rule(rule: Rule, term: Hash, key: str) -> Filter:
     conditions: list[Filter] = []
     if rule.holders is not None:
         conditions.append({"custodian": {"$in": sorted(rule.holders)}})
+    held = "kinds" if rule.permit else "mentions"
     for kinds in (rule.classes, rule.codes):
         if kinds is not None:
-            conditions.append({"kinds": {"$in": [term("kind", each) for each in sorted(kinds)]}})
+            conditions.append({held: {"$in": [term("kind", each) for each in sorted(kinds)]}})
     if rule.when is not None:
         conditions.append(_when(rule.permit, *rule.when))
     if rule.labelled:
@@ -220,7 +225,7 @@ def _rule(rule: Rule, term: Hash, key: str) -> Filter:
 def _when(permit: bool, lo: int, hi: int) -> Filter:
     if permit:
         return {"when.lo": {"$gte": lo}, "when.hi": {"$lte": hi}}
-    return {"$or": [{"when": None}, {"when.lo": {"$lt": hi}, "when.hi": {"$gt": lo}}]}
+    return {"$or": [{"span": None}, {"span.lo": {"$lt": hi}, "span.hi": {"$gt": lo}}]}
 
 
 def _labels(rule: Rule, term: Hash) -> Filter:
@@ -239,7 +244,8 @@ def _labels(rule: Rule, term: Hash) -> Filter:
 def _data(rule: Rule, term: Hash, key: str) -> Filter:
     itself = sorted(rule.instances | rule.related)
     linked = [term("*", "-ref", "", each) for each in sorted(rule.related)]
-    authored = [term("*", "-author", "", each) for each in sorted(rule.authors)]
+    author = "-author" if rule.permit else "-any-author"
+    authored = [term("*", author, "", each) for each in sorted(rule.authors)]
     return _any([{key: {"$in": itself}}, {"index": {"$in": linked + authored}}])
 
 

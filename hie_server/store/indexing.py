@@ -23,9 +23,10 @@ from hie_server.store.database import Store
 from hie_server.store.records import Row, open_body, row_of
 
 # Raise it when what is written to an index changes for the same definition.
-REVISION = 1
+REVISION = 2
 BATCH = 200
 STATE = "index"
+DERIVED = ("ranges", "kinds", "mentions", "when", "span", "rank", "labels", "others")
 # Answered by the row itself.
 COLUMNS = ("_id", "_lastUpdated")
 
@@ -105,9 +106,9 @@ def _fresh(store: Store, row: Row, zone: tzinfo) -> dict[str, Any]:
     who else may see it."""
     resource = parse(open_body(row, store.seal))
     fresh = row_of(resource, row["custodian"], row["updated"], store, zone)
-    kept = row["kept"]
-    index = sorted({*(each for each in fresh["index"] if each not in fresh["kept"]), *kept})
-    return {"index": index, **{name: fresh[name] for name in ("ranges", "kinds", "when")}}
+    kept = sorted({*row["kept"], *fresh["kept"]})
+    index = sorted({*fresh["index"], *kept})
+    return {"index": index, "kept": kept, **{name: fresh[name] for name in DERIVED}}
 
 
 def _finish(store: Store) -> None:

@@ -20,7 +20,7 @@ from hie_server.store.sorting import MOST_SORTED, first_sorted
 
 MOST_BODIES = 2_000
 # What a page has no use for; sorting by values looks at the ranges.
-UNUSED = ("ranges", "index", "kept", "kinds", "labels", "others", "when")
+UNUSED = ("ranges", "index", "kept", "kinds", "mentions", "labels", "others")
 # (updated, _id), or the place of a page that is sorted by values.
 Key = tuple[Any, ...]
 

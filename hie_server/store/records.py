@@ -74,7 +74,9 @@ def row_of(
         "rank": facts.rank,
         "labels": _hashed(seal, (("label", each) for each in facts.labels)),
         "kinds": _hashed(seal, (("kind", each) for each in facts.kinds)),
-        "when": {"lo": facts.when[0], "hi": facts.when[1]} if facts.when else None,
+        "mentions": _hashed(seal, (("kind", each) for each in facts.mentions)),
+        "when": _ends(facts.when),
+        "span": _ends(facts.span),
         "index": _hashed(seal, _terms(facts, found.terms)) + kept,
         "kept": kept,
         "ranges": _ranges(seal, facts.type, found.ranges),
@@ -84,10 +86,15 @@ def row_of(
 
 def _relative(resource: Resource, body: bytes, base: str) -> Resource:
     """As it is indexed: references by our own base URL are the relative ones they mean."""
-    own = f'"reference":"{base}/'.encode()
-    if not base or own not in body:
+    own = {
+        f'"reference":"{base}/'.encode(): b'"reference":"',
+        f'"url":"{base}/Binary/'.encode(): b'"url":"Binary/',
+    }
+    if not base or not any(each in body for each in own):
         return resource
-    return parse(body.replace(own, b'"reference":"'))
+    for absolute, relative in own.items():
+        body = body.replace(absolute, relative)
+    return parse(body)
 
 
 @dataclass(frozen=True)
@@ -166,11 +173,17 @@ def _kept(facts: Facts, extra: Iterable[tuple[str, ...]]) -> Iterator[tuple[str,
         yield "*", "-ref", "", reference
     for author in facts.authors:
         yield "*", "-author", "", author
+    for author in facts.any_authors:
+        yield "*", "-any-author", "", author
     yield from extra
 
 
 def _hashed(seal: Seal, terms: Iterable[tuple[str, ...]]) -> list[Binary]:
     return sorted({Binary(seal.term(*parts)) for parts in terms})
+
+
+def _ends(period: tuple[int, int] | None) -> dict[str, int] | None:
+    return {"lo": period[0], "hi": period[1]} if period else None
 
 
 def _ranges(seal: Seal, kind: str, found: Iterable[Range]) -> list[dict[str, Any]]:

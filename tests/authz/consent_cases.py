@@ -99,6 +99,9 @@ def edge(random: Random, zone: tzinfo) -> datetime:
 
 # Records
 
+# What is carried reaches as much further than the record's own date: nothing, a day, a year.
+WIDER = (0, 0, 86_400_000, 31_536_000_000)
+
 
 def records(seed: int, count: int) -> list[Record]:
     random = Random(seed)
@@ -115,18 +118,28 @@ def record(random: Random, number: int) -> Record:
     codings = [coding(TYPES, kind), *some(random, (*KINDS[2:4], *CODES), 0, 3)]
     zone = random.choice(ZONES)
     first, last = sorted((edge(random, zone), edge(random, zone)))
-    dated = random.random() < 0.9 and first < last
+    when = (milliseconds(first), milliseconds(last)) if first < last else None
+    more = [coding(TYPES, random.choice(RECORD_TYPES)), *some(random, CODES, 0, 2)]
+    authors = some(random, (*PRACTITIONERS, *FACILITIES), 0, 2)
+    others = some(random, (*PRACTITIONERS, *FACILITIES), 0, 1)
     return Record(
         reference=f"{kind}/{number}",
         type=kind,
         custodian=random.choice(CUSTODIANS),
         rank=random.randrange(6),
         labels=frozenset(some(random, SENSITIVE, 0, 2)),
-        kinds=frozenset(f"{each['system']}|{each['code']}" for each in codings),
-        when=(milliseconds(first), milliseconds(last)) if dated else None,
+        kinds=kinds_of(codings),
+        when=when if random.random() < 0.9 else None,
         refs=frozenset(some(random, (*TARGETS, PERSON), 0, 2)),
-        authors=frozenset(some(random, (*PRACTITIONERS, *FACILITIES), 0, 2)),
+        authors=frozenset(authors),
+        mentions=kinds_of([*codings, *more]),
+        span=when and (when[0] - random.choice(WIDER), when[1] + random.choice(WIDER)),
+        any_authors=frozenset([*authors, *others]),
     )
+
+
+def kinds_of(codings: list[Json]) -> frozenset[str]:
+    return frozenset(f"{each['system']}|{each['code']}" for each in codings)
 
 
 def milliseconds(instant: datetime) -> int:

@@ -33,7 +33,8 @@ MOST_CONSENTS = 1000
 
 @dataclass(frozen=True)
 class Record:
-    """What the rule asks about one record; `when` is half-open milliseconds."""
+    """What the rule asks about one record; `when` is half-open milliseconds. Denies ask of all
+    that it carries: `mentions` for `kinds`, `span` for `when`, `any_authors` for `authors`."""
 
     reference: str
     type: str
@@ -44,6 +45,9 @@ class Record:
     when: tuple[int, int] | None
     refs: frozenset[str]
     authors: frozenset[str]
+    mentions: frozenset[str]
+    span: tuple[int, int] | None
+    any_authors: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -183,27 +187,29 @@ def holds(provision: Json, kind: str, record: Record, zone: tzinfo) -> bool:
     holders = actors(provision, HOLDER)
     if holders and record.custodian not in holders:
         return False
+    held = record.kinds if kind == "permit" else record.mentions
     classes = {f"{each['system']}|{each['code']}" for each in provision.get("class", [])}
-    if classes and not classes & record.kinds:
+    if classes and not classes & held:
         return False
     concepts = provision.get("code", [])
     codes = {f"{each['system']}|{each['code']}" for each in codings(concepts)}
-    if codes and not codes & record.kinds:
+    if codes and not codes & held:
         return False
     return (
         dated(provision, kind, record, zone)
         and labelled(provision, kind, record)
-        and related(provision, record)
+        and related(provision, kind, record)
     )
 
 
 def dated(provision: Json, kind: str, record: Record, zone: tzinfo) -> bool:
     if "dataPeriod" not in provision:
         return True
-    if record.when is None:
+    held = record.when if kind == "permit" else record.span
+    if held is None:
         return kind == "deny"
     begin, end = span(provision["dataPeriod"], zone)
-    first, last = record.when[0] * 1000, record.when[1] * 1000
+    first, last = held[0] * 1000, held[1] * 1000
     if kind == "permit":
         return (begin is None or begin <= first) and (end is None or last <= end)
     return (begin is None or begin < last) and (end is None or first < end)
@@ -221,10 +227,11 @@ def labelled(provision: Json, kind: str, record: Record) -> bool:
     return bool(record.labels & named) or bool(ranks) and record.rank >= min(ranks)
 
 
-def related(provision: Json, record: Record) -> bool:
+def related(provision: Json, kind: str, record: Record) -> bool:
+    authors = record.authors if kind == "permit" else record.any_authors
     for item in provision.get("data", []):
         target, meaning = item["reference"]["reference"], item["meaning"]
-        if meaning == "authoredby" and target in record.authors:
+        if meaning == "authoredby" and target in authors:
             return True
         if meaning != "authoredby" and target == record.reference:
             return True

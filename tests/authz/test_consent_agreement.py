@@ -124,6 +124,7 @@ def row(record: Record, patient: str | None, term: Callable[..., bytes]) -> dict
     """As the store writes it: what is said of the record in the clear, the rest as hashes."""
     references = [term("*", "-ref", "", each) for each in sorted(record.refs)]
     authors = [term("*", "-author", "", each) for each in sorted(record.authors)]
+    authors += [term("*", "-any-author", "", each) for each in sorted(record.any_authors)]
     return {
         "_id": record.reference,
         "type": record.type,
@@ -133,6 +134,8 @@ def row(record: Record, patient: str | None, term: Callable[..., bytes]) -> dict
         "rank": record.rank,
         "labels": [term("label", each) for each in sorted(record.labels)],
         "kinds": [term("kind", each) for each in sorted(record.kinds)],
+        "mentions": [term("kind", each) for each in sorted(record.mentions)],
         "when": record.when and dict(zip(("lo", "hi"), record.when)),
+        "span": record.span and dict(zip(("lo", "hi"), record.span)),
         "index": references + authors,
     }

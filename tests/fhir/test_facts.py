@@ -80,6 +80,7 @@ def test_an_empty_bundle_is_about_nobody() -> None:
         "Bundle",
         "Organization/a",
         kinds=frozenset({f"{RESOURCE_TYPES}|Bundle"}),
+        mentions=frozenset({f"{RESOURCE_TYPES}|Bundle"}),
     )
 
 
@@ -165,3 +166,83 @@ def test_authors_and_references_are_found_wherever_they_are() -> None:
 def test_types_of_a_life_record_are_told_from_those_about_nobody() -> None:
     assert all(about_a_person(kind) for kind in ("Observation", "Patient", "Bundle", "Group"))
     assert not any(about_a_person(kind) for kind in ("Binary", "Medication", "Practitioner"))
+
+
+NOON = "2024-01-01T12:00:00Z"
+SNOMED = "http://snomed.info/sct"
+CODED = {"coding": [{"system": SNOMED, "code": "86406008"}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements"),
+    [
+        ("MedicationRequest", {"medicationCodeableConcept": CODED}),
+        ("Observation", {"component": [{"code": CODED}]}),
+        ("Observation", {"valueCodeableConcept": CODED}),
+        ("DiagnosticReport", {"conclusionCode": [CODED]}),
+        ("Observation", {"contained": [{"resourceType": "Condition", "code": CODED}]}),
+        ("Bundle", {"entry": [{"resource": {"resourceType": "Condition", "code": CODED}}]}),
+    ],
+)
+def test_a_veto_is_held_against_every_coding_at_any_depth(kind: str, elements: Json) -> None:
+    found = facts(kind, **elements)
+    assert f"{SNOMED}|86406008" in found.mentions - found.kinds
+
+
+def test_a_veto_is_held_against_what_is_carried() -> None:
+    inner = {"resourceType": "Condition", "recorder": to("Practitioner/2")}
+    found = facts("Observation", contained=[inner], performer=[to("Practitioner/1/_history/3")])
+    assert f"{RESOURCE_TYPES}|Condition" in found.mentions - found.kinds
+    assert (found.authors, found.any_authors) == (
+        {"Practitioner/1"},
+        {"Practitioner/1", "Practitioner/2"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements", "span"),
+    [
+        ("Condition", {"onsetDateTime": "2019", "recordedDate": "2020"},
+         (bounds("2019")[0], bounds("2020")[1])),
+        ("Observation", {"effectiveTiming": {"code": {"text": "x"}}, "issued": NOON}, None),
+        ("Immunization", {"occurrenceString": "spring 2020", "recorded": "2024"}, None),
+        ("Condition", {"onsetAge": {"value": 7}, "recordedDate": "2024"}, None),
+        ("Observation", {}, None),
+    ],
+)  # fmt: skip
+def test_the_span_of_a_veto_is_all_that_care_may_have_taken(
+    kind: str, elements: Json, span: Any
+) -> None:
+    assert facts(kind, **elements).span == span
+
+
+def test_a_document_spans_its_entries() -> None:
+    entries = [
+        {"resourceType": "Composition", "date": "2024"},
+        {"resourceType": "Observation", "effectiveDateTime": "2020"},
+    ]
+    found = facts("Bundle", type="document", entry=[{"resource": each} for each in entries])
+    assert found.span == (bounds("2020")[0], bounds("2024")[1])
+    assert found.when == bounds("2024")
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"contained": [{"resourceType": "Condition", "subject": to("Patient/2")}]},
+        {"note": [{"authorReference": to("Patient/2")}]},
+        {"extension": [{"url": "x", "valueReference": to("Patient/2/_history/1")}]},
+    ],
+)
+def test_whoever_else_is_named_anywhere_counts(elements: Json) -> None:
+    found = facts("Observation", subject=to("Patient/9"), **elements)
+    assert (found.patient, found.others) == ("Patient/9", {"Patient/2"})
+
+
+def test_a_document_that_carries_another_patient_names_them() -> None:
+    entries = [
+        {"resourceType": "Composition", "subject": to("Patient/9")},
+        {"resourceType": "Patient", "id": "2"},
+    ]
+    found = facts("Bundle", type="document", entry=[{"resource": each} for each in entries])
+    assert (found.patient, found.others) == ("Patient/9", {"Patient/2"})
