@@ -38,8 +38,8 @@ class Entity:
 @dataclass(frozen=True)
 class Event:
     """`recorded`: an instant · `interaction`: "" where it was none · `asked`: "Type/id" or the
-    query as asked · `status`: HTTP's · `refusal_of`: the entry whose refused read this one
-    explains, for the citizen alone."""
+    query as asked · `status`: HTTP's · `named`: the Patients that a search names · `refusal_of`:
+    the entry whose refused read this one explains, for the citizen alone."""
 
     id: str
     recorded: str
@@ -54,6 +54,7 @@ class Event:
     request: str = ""
     asked: str = ""
     entities: tuple[Entity, ...] = ()
+    named: tuple[str, ...] = ()
     refusal_of: str | None = None
     reason: str | None = None
 
@@ -83,7 +84,7 @@ def from_json(facts: Mapping[str, Any]) -> Event:
         Entity(each.get("patient"), each.get("reference"), tuple(each.get("consents", ())))
         for each in facts["entities"]
     )
-    return Event(**{**facts, "entities": entities})
+    return Event(**{**facts, "entities": entities, "named": tuple(facts.get("named", ()))})
 
 
 def render(event: Event) -> dict[str, Any]:

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Waiting:
-    row: Row
+    rows: list[Row]
     done: bool = False
     error: PyMongoError | None = None
 
@@ -57,7 +57,7 @@ class Journal:
 
     def append(self, event: Event) -> None:
         """Returns when the entry is durable; 503 where it can't be."""
-        mine = _Waiting(self._row(event))
+        mine = _Waiting(self._rows(event))
         with self._list:
             self._waiting.append(mine)
         with self._commit:
@@ -68,27 +68,41 @@ class Journal:
 
     def append_with(self, session: ClientSession, event: Event) -> None:
         """The entry as part of the transaction that writes the record."""
-        self.store.db.journal.insert_one(self._row(event), session=session)
+        self.store.db.journal.insert_many(self._rows(event), session=session)
 
     def _commit_all(self) -> None:
         with self._list:
             batch, self._waiting = self._waiting, []
         error, began = None, time.perf_counter()
         try:
-            self.store.db.journal.insert_many([each.row for each in batch], ordered=False)
+            rows = [row for each in batch for row in each.rows]
+            self.store.db.journal.insert_many(rows, ordered=False)
         except PyMongoError as failure:
             error = failure
         self.watch(len(batch), time.perf_counter() - began, error is not None)
         for each in batch:
             each.error, each.done = error, True
 
-    def _row(self, event: Event) -> Row:
+    def _rows(self, event: Event) -> list[Row]:
+        """One entry; of what concerns several citizens, one for the asker and one for each of
+        them, so that none is shown another."""
+        patients = event.patients()
+        if len(patients) < 2 or event.citizen:
+            return [self._row(event, _audience(event))]
+        rows = [self._row(event, _asker(event))]
+        for patient in patients:
+            theirs = tuple(each for each in event.entities if each.patient == patient)
+            alone = replace(event, id=new_id(self.store), entities=theirs)
+            rows.append(self._row(alone, _concerned(alone)))
+        return rows
+
+    def _row(self, event: Event, audience: list[tuple[str, ...]]) -> Row:
         seal = self.store.seal
         reference = f"AuditEvent/{event.id}"
         body = dump(event.as_json())
         kid, sealed = seal.seal(EXCHANGE, body, f"{reference}|1")
         found = index(render(event), only=frozenset(SEARCHABLE))
-        terms: list[tuple[str, ...]] = [*type_terms("AuditEvent"), *_audience(event)]
+        terms: list[tuple[str, ...]] = [*type_terms("AuditEvent"), *audience]
         terms += [("AuditEvent", *each) for each in found.terms]
         return {
             "_id": reference,
@@ -122,12 +136,14 @@ class Journal:
         return self.shown(row, viewer)
 
     def shown(self, row: Row, viewer: Viewer) -> dict[str, Any]:
-        """The AuditEvent as this viewer sees it: which consents a facility's request relied on is
-        the citizen's to know."""
+        """The AuditEvent as this viewer sees it: which consents a request relied on is the
+        citizen's to know; whom else a search named is the asker's."""
         event = self.event(row)
         if viewer.facility is not None:
             bare = tuple(replace(each, consents=()) for each in event.entities)
-            event = replace(event, entities=bare)
+            return render(replace(event, entities=bare))
+        if viewer.patients:
+            event = replace(event, asked=event.asked.partition("?")[0])
         return render(event)
 
     def event(self, row: Row) -> Event:
@@ -163,12 +179,18 @@ def by_exchange(store: Store, interaction: str = "create") -> Also:
 
 
 def _audience(event: Event) -> list[tuple[str, ...]]:
-    """Who may see the entry. Why a read was refused is for the citizen alone."""
-    audience: list[tuple[str, ...]]
-    audience = [("AuditEvent", "-concerns", "", each) for each in event.patients()]
-    if event.facility and not event.refusal_of:
-        audience.append(("AuditEvent", "-facility", "", event.facility))
-    return audience
+    return [*_concerned(event), *_asker(event)]
+
+
+def _concerned(event: Event) -> list[tuple[str, ...]]:
+    return [("AuditEvent", "-concerns", "", each) for each in event.patients()]
+
+
+def _asker(event: Event) -> list[tuple[str, ...]]:
+    """Why a read was refused is for the citizen alone."""
+    if event.facility is None or event.refusal_of:
+        return []
+    return [("AuditEvent", "-facility", "", event.facility)]
 
 
 def unavailable() -> FhirError:
@@ -179,7 +201,7 @@ def unavailable() -> FhirError:
 class Refusals:
     """Appends, after the answer has left, whom a refused read concerned and why."""
 
-    def __init__(self, journal: Journal, explain: Callable[[Event], Event | None]):
+    def __init__(self, journal: Journal, explain: Callable[[Event], list[Event]]):
         self._journal, self._explain = journal, explain
         self._queue: queue.SimpleQueue[Event | threading.Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -204,8 +226,7 @@ class Refusals:
                 item.set()
                 continue
             try:
-                explained = self._explain(item)
-                if explained is not None:
+                for explained in self._explain(item):
                     self._journal.append(explained)
             except Exception as error:  # a fault in one must not lose the others
                 log.error("A refusal is not explained: %s", type(error).__name__)

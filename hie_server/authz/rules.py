@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Mapping
-from urllib.parse import parse_qsl
 
 from hie_server.audit.events import Entity, Event
 from hie_server.audit.journal import Viewer
@@ -16,8 +15,8 @@ from hie_server.authz import consent, grants
 from hie_server.authz.consent import Ask, Deny, Permit
 from hie_server.authz.tokens import Caller
 from hie_server.fhir.facts import about_a_person, read_facts
-from hie_server.fhir.outcomes import FhirError, Issue, forbidden, unprocessable
-from hie_server.fhir.query import Clause, Query, named, parse_query, widen
+from hie_server.fhir.outcomes import FhirError, Issue, bad_request, forbidden, unprocessable
+from hie_server.fhir.query import Clause, Query, named, widen
 from hie_server.identity import people
 from hie_server.identity.people import Person
 from hie_server.store.access import EXCHANGE, IDENTITY, Access, Limits, Share
@@ -58,19 +57,17 @@ class Rules:
         name a Patient it may read: a hidden link must not show by them."""
         require(caller, query.type, "s")
         access = self._own(caller)
-        clauses, own = [], []
-        for clause in query.clauses:
-            mine = clause
-            if clause in query.references("Patient"):
-                shares, wider = self._named(caller, access, clause)
-                access = replace(access, shares=access.shares + shares)
-                if wider and clause.kind == "reference":
-                    mine = widen(clause, self._readable(caller, access, wider))
-                    clause = widen(clause, wider)
-            clauses.append(clause)
-            own.append(mine)
-        narrower = tuple(own) if own != clauses else ()
-        return access, replace(query, clauses=tuple(clauses), own=narrower)
+        shares = self._shares_of(caller, access, patients_named(query))
+        distinct = _distinct(shares)
+        meant = {each for share in distinct for each in share.patients}
+        wide = replace(access, shares=(*access.shares, *distinct))
+        seen = self._seen(wide, sorted({*shares, *meant}))
+        readable = {patient: share for patient, share in shares.items() if patient in seen}
+        if caller.citizen is None:
+            access = replace(access, shares=_distinct(readable))
+        clauses = tuple(_widened(query, each, readable, None) for each in query.clauses)
+        own = tuple(_widened(query, each, readable, seen) for each in query.clauses)
+        return access, replace(query, clauses=clauses, own=own if own != clauses else ())
 
     def to_write(self, caller: Caller, kind: str, letter: str) -> Access:
         """The caller's own custody: consent never permits a write."""
@@ -115,24 +112,28 @@ class Rules:
         person = people.of_patient(self.store, caller.citizen)
         return Viewer(None, person.patients if person else frozenset({caller.citizen}))
 
-    def explain(self, event: Event) -> Event | None:
+    def explain(self, event: Event) -> list[Event]:
         """Whom a request of a facility would have concerned, had it not been refused, and why:
-        for that citizen's own view of the journal."""
-        if event.status == 404:
+        for those citizens' own view of the journal."""
+        patients: tuple[str | None, ...] = event.named
+        searched = event.interaction in SEARCHES and event.status == 200
+        if not searched:
             custodian, patient = whose(self.store, _record(event.asked))
-            person = people.of_patient(self.store, patient)
-            concerned = custodian != event.facility
-        elif event.interaction in SEARCHES and event.status == 200:
-            person = people.of_patient(self.store, _patient_named(event.asked))
-            concerned = person is not None and event.facility not in person.facilities
-        else:
-            return None
-        if person is None or event.facility is None or not concerned:
-            return None
+            refused = event.status in (404, 405) and custodian != event.facility
+            patients = (patient,) if refused else ()
+        persons = {
+            person.id: person
+            for patient in patients
+            if (person := people.of_patient(self.store, patient)) is not None
+        }
+        explained = (self._explained(event, each, searched) for each in persons.values())
+        return [each for each in explained if each is not None]
+
+    def _explained(self, event: Event, person: Person, searched: bool) -> Event | None:
         ask = Ask(event.facility, event.practitioner, None, event.purpose or "")
         compiled = grants.of_person(self.store, self.zone, person)
         decision = consent.decide(compiled, ask, self.store.clock(), person.id)
-        if decision and event.status == 200:
+        if searched and (decision or event.facility in person.facilities):
             return None
         reason = decision.reason if isinstance(decision, Deny) else "not among what is permitted"
         return replace(
@@ -140,7 +141,9 @@ class Rules:
             id=new_id(self.store),
             recorded=instant_text(self.store.instant()),
             status=403,
+            asked=event.asked.partition("?")[0],
             entities=(Entity(person.id),),
+            named=(),
             refusal_of=event.id,
             reason=reason,
         )
@@ -168,37 +171,22 @@ class Rules:
         compiled = grants.of_person(self.store, self.zone, person)
         return consent.decide(compiled, ask, self.store.clock(), person.id)
 
-    def _named(
-        self, caller: Caller, access: Access, clause: Clause
-    ) -> tuple[tuple[Share, ...], list[str]]:
-        """Shares of the persons whom a clause names, and the Patients that it means by them."""
-        shares: dict[str, Share] = {}
-        for patient in named(clause, "Patient")[:MOST_PATIENTS_NAMED]:
+    def _seen(self, access: Access, patients: list[str]) -> set[str]:
+        return Repository(self.store, access).sees(patients)
+
+    def _shares_of(
+        self, caller: Caller, access: Access, patients: tuple[str, ...]
+    ) -> dict[str, Share]:
+        """Patient → what the caller would see of that person, were the Patient itself visible."""
+        found = {}
+        for patient in patients:
             person = people.of_patient(self.store, patient)
-            share = self._sees(caller, access, patient, person)
-            if share is not None:
-                shares[share.person] = share
-        meant = [each for share in shares.values() for each in sorted(share.patients)]
-        return tuple(shares.values()) if caller.citizen is None else (), meant
-
-    def _readable(self, caller: Caller, access: Access, patients: list[str]) -> list[str]:
-        if caller.citizen is not None or len(patients) == 1:
-            return patients
-        seen = Repository(self.store, access).sees(patients)
-        return [each for each in patients if each in seen]
-
-    def _sees(
-        self, caller: Caller, access: Access, patient: str, person: Person | None
-    ) -> Share | None:
-        """The person's share if the caller may read this Patient of theirs."""
-        if caller.citizen is not None:
-            known = person.id if person is not None else None
-            return next((each for each in access.shares if each.person == known), None)
-        share = self._share(caller, person)
-        if share is None and person is not None:
-            share = _share(person, Limits(()), False, ())
-        seeing = replace(access, shares=(share,) if share else ())
-        return share if Repository(self.store, seeing).sees([patient]) else None
+            if person is not None and caller.citizen is None:
+                share = self._share(caller, person) or _share(person, Limits(()), False, ())
+                found[patient] = share
+            elif person is not None:
+                found.update({patient: e for e in access.shares if e.person == person.id})
+        return found
 
     def _by_referrers(
         self, caller: Caller, access: Access, reference: str, custodian: str | None
@@ -214,9 +202,14 @@ class Rules:
             share for each in persons.values() if (share := self._share(caller, each)) is not None
         )
         seen = Repository(self.store, replace(access, shares=access.shares + shares))
-        if seen.sees([each["_id"] for each in found if each["patient"]]):
-            return replace(access, instances=frozenset({reference}))
-        return access
+        visible = seen.sees([each["_id"] for each in found if each["patient"]])
+        if not visible:
+            return access
+        of = {each["patient"] for each in found if each["_id"] in visible}
+        through = tuple(each for each in shares if of & each.patients)
+        return replace(
+            access, shares=access.shares + through, instances=frozenset({reference})
+        )
 
 
 def check_about(resource: Mapping[str, Any], person: Person | None) -> None:
@@ -232,15 +225,34 @@ def _record(asked: str) -> str:
     return "/".join(asked.split("/")[:2])
 
 
-def _patient_named(asked: str) -> str | None:
-    """The Patient that a search named, as it was asked."""
-    kind, _, text = asked.partition("?")
-    pairs = parse_qsl(text)
-    # A search of several types asks the same of each.
-    kind = kind or dict(pairs).get("_type", "").partition(",")[0]
-    query = parse_query(kind, pairs, lenient=True)
-    found = [each for clause in query.references("Patient") for each in named(clause, "Patient")]
-    return found[0] if found else None
+def patients_named(query: Query) -> tuple[str, ...]:
+    """"Patient/…" of all that the query names; 400 where there are too many."""
+    found = dict.fromkeys(
+        each for clause in query.references("Patient") for each in named(clause, "Patient")
+    )
+    if len(found) > MOST_PATIENTS_NAMED:
+        raise bad_request(f"A search may name {MOST_PATIENTS_NAMED} patients.", code="too-costly")
+    return tuple(found)
+
+
+def _distinct(shares: Mapping[str, Share]) -> tuple[Share, ...]:
+    return tuple({share.person: share for share in shares.values()}.values())
+
+
+def _widened(
+    query: Query, clause: Clause, shares: Mapping[str, Share], only: set[str] | None
+) -> Clause:
+    """The clause, met by every Patient of the persons it names (of `only` these, if given)."""
+    if clause.kind != "reference" or clause not in query.references("Patient"):
+        return clause
+    meant = {
+        each
+        for patient in named(clause, "Patient")
+        if patient in shares
+        for each in shares[patient].patients
+    }
+    wider = sorted(meant if only is None else meant & only)
+    return widen(clause, wider) if wider else clause
 
 
 def require(caller: Caller, kind: str, letter: str) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
 
-from hie_server.audit.events import SEARCHABLE
+from hie_server.audit.events import SEARCHABLE, Entity
 from hie_server.authz.rules import require
 from hie_server.fhir import bundle, capability
 from hie_server.fhir.bundle import Entry
@@ -173,7 +173,9 @@ def _valid(resource: dict[str, Any], kind: str, identity: str | None = None) -> 
 
 def _one(access: Access, version: Version) -> Response:
     consents = consents_of(access, version.patient, version.custodian)
-    journaling.note_entities([journaling.entity(version, consents)])
+    through = [] if version.patient else access.shares
+    entities = [Entity(each.person, version.reference, each.consents) for each in through]
+    journaling.note_entities(entities or [journaling.entity(version, consents)])
     return reply(version)
 
 

@@ -24,7 +24,15 @@ from hie_server.store.repository import Also, new_id
 from hie_server.web.exchange import exchange
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9\-._]{1,64}")
-REFUSED = ("read", "vread", "history-instance", "search-type", "search-system")
+REFUSED = (
+    "read",
+    "vread",
+    "history-instance",
+    "search-type",
+    "search-system",
+    "update",
+    "delete",
+)
 
 
 @dataclass
@@ -35,6 +43,7 @@ class Record:
     interaction: str = ""
     asked: str = ""
     entities: tuple[Entity, ...] = ()
+    named: tuple[str, ...] = ()
     written: bool = False
 
 
@@ -74,6 +83,7 @@ def event(status: int) -> Event:
         request=record.request,
         asked=record.asked,
         entities=record.entities,
+        named=record.named,
     )
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from flask import Response, g
 
 from hie_server.audit.events import Entity
+from hie_server.authz.rules import patients_named
 from hie_server.fhir import bundle
 from hie_server.fhir.bundle import Entry
 from hie_server.fhir.composites import components
@@ -45,6 +46,7 @@ def search_by(kind: str, pairs: Pairs) -> Response:
     after = read_cursor(query, g.caller)
     if kind == "AuditEvent":
         return _search_journal(query, after)
+    g.record.named = patients_named(query)
     access, wider = exchange().rules.to_search(g.caller, query)
     repository = exchange().repository(access)
     page = repository.search(wider, after)
@@ -59,6 +61,7 @@ def search_by_types(pairs: Pairs) -> Response:
     queries = [_parsed(kind, asked) for kind in kinds]
     query = _as_one(queries, ",".join(kinds))
     after = read_cursor(query, g.caller)
+    g.record.named = tuple({each: None for query in queries for each in patients_named(query)})
     allowed = [exchange().rules.to_search(g.caller, each) for each in queries]
     found = [(exchange().repository(access), wider) for access, wider in allowed]
     page = search_together(found, query, after)

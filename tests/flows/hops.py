@@ -132,10 +132,7 @@ def identity(patch: Patch) -> None:
 
 
 def widening(patch: Patch) -> None:
-    def sees(self: Rules, caller: Any, seen: Access, patient: str, person: Any) -> Share | None:
-        return rules._share(person, Limits(()), False, ()) if person else None
-
-    patch.setattr(Rules, "_sees", sees)
+    patch.setattr(Rules, "_seen", lambda self, access, patients: set(patients))
 
 
 def referrers(patch: Patch) -> None:
@@ -174,7 +171,10 @@ def writes(patch: Patch) -> None:
 
 def widened_in_own_custody(patch: Patch) -> None:
     """A hidden link, shown by the asker's own records that name the hidden Patient."""
-    patch.setattr(Rules, "_readable", lambda self, caller, seen, patients: patients)
+    filtered = rules._widened
+    patch.setattr(
+        rules, "_widened", lambda query, clause, shares, _: filtered(query, clause, shares, None)
+    )
 
 
 def _as_custodian(repository: Repository, kind: str, identity: str) -> Repository:
