@@ -117,6 +117,7 @@ class Journal:
             ],
             "kid": kid,
             "body": Binary(sealed),
+            "size": len(body),
         }
 
     def search(self, viewer: Viewer, query: Query, after: tuple[datetime, str] | None) -> Page:

@@ -19,6 +19,8 @@ from hie_server.store.records import Row, open_body
 from hie_server.store.sorting import MOST_SORTED, first_sorted
 
 MOST_BODIES = 2_000
+# Bytes of resources; a page that would be larger ends earlier, and goes on with the next.
+MOST_PAGE = 32 * 1024 * 1024
 # What a page has no use for; sorting by values looks at the ranges.
 UNUSED = ("ranges", "index", "kept", "kinds", "mentions", "labels", "others")
 # (updated, _id), or the place of a page that is sorted by values.
@@ -44,9 +46,20 @@ def find_page(
     if query.summary == "count":
         return Page((), None, total)
     rows = list(seen.placed(query.count + 1, after))
-    more = len(rows) > query.count
-    rows = rows[: query.count]
+    fit = _fitting([row for _, row in rows[: query.count]])
+    more = len(rows) > fit
+    rows = rows[:fit]
     return Page(tuple(row for _, row in rows), rows[-1][0] if more else None, total)
+
+
+def _fitting(rows: list[Row]) -> int:
+    """How many of the rows a page has room for; one at least."""
+    size = 0
+    for number, row in enumerate(rows):
+        size += row["size"]
+        if size > MOST_PAGE and number:
+            return number
+    return len(rows)
 
 
 class _Seen:

@@ -154,7 +154,7 @@ def _sealed(row: Row, body: bytes, seal: Seal) -> Row:
         raise FhirError(422, [issue])
     owner = row["patient"] or row["custodian"] or EXCHANGE
     kid, sealed = seal.seal(owner, body, f"{row['_id']}|{row['version']}")
-    return {**row, "body": Binary(sealed), "kid": kid}
+    return {**row, "body": Binary(sealed), "kid": kid, "size": len(body)}
 
 
 def type_terms(kind: str) -> tuple[tuple[str, ...], ...]:

@@ -153,3 +153,12 @@ def test_composites_are_found_over_http(api: Api) -> None:
     asked = "http://loinc.org|8480-6$gt140|http://unitsofmeasure.org|mm[Hg]"
     answer = api.get("Observation", query_string={"combo-code-value-quantity": asked})
     assert ids(answer) == [high]
+
+
+def test_a_page_ends_before_it_grows_too_large(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [api.store(observation(note=[{"text": "x" * 500}])) for _ in range(5)]
+    monkeypatch.setattr("hie_server.store.pages.MOST_PAGE", 1_500)
+    assert len(ids(api.get("Observation?_sort=_lastUpdated"))) == 2
+    assert pages(api, "Observation?_sort=_lastUpdated") == stored
