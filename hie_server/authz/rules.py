@@ -121,11 +121,8 @@ class Rules:
             custodian, patient = whose(self.store, _record(event.asked))
             refused = event.status in (404, 405) and custodian != event.facility
             patients = (patient,) if refused else ()
-        persons = {
-            person.id: person
-            for patient in patients
-            if (person := people.of_patient(self.store, patient)) is not None
-        }
+        known = people.of_patients(self.store, [each for each in patients if each])
+        persons = {each.id: each for each in known.values()}
         explained = (self._explained(event, each, searched) for each in persons.values())
         return [each for each in explained if each is not None]
 
@@ -136,6 +133,8 @@ class Rules:
         if searched and (decision or event.facility in person.facilities):
             return None
         reason = decision.reason if isinstance(decision, Deny) else "not among what is permitted"
+        if event.status == 405:
+            reason = "only its custodian may change a record"
         return replace(
             event,
             id=new_id(self.store),
@@ -179,8 +178,9 @@ class Rules:
     ) -> dict[str, Share]:
         """Patient → what the caller would see of that person, were the Patient itself visible."""
         found = {}
+        persons = people.of_patients(self.store, patients)
         for patient in patients:
-            person = people.of_patient(self.store, patient)
+            person = persons.get(patient)
             if person is not None and caller.citizen is None:
                 share = self._share(caller, person) or _share(person, Limits(()), False, ())
                 found[patient] = share
@@ -193,11 +193,8 @@ class Rules:
     ) -> Access:
         """A record without a patient shows where the caller may read one that refers to it."""
         found = referrers(self.store, reference, custodian, MOST_REFERRERS)
-        persons = {
-            person.id: person
-            for patient in dict.fromkeys(each["patient"] for each in found)
-            if (person := people.of_patient(self.store, patient)) is not None
-        }
+        patients = {each["patient"] for each in found if each["patient"]}
+        persons = {each.id: each for each in people.of_patients(self.store, patients).values()}
         shares = tuple(
             share for each in persons.values() if (share := self._share(caller, each)) is not None
         )

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterable
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
@@ -35,6 +35,14 @@ class Person:
 def of_patient(store: Store, patient: str | None) -> Person | None:
     """The citizen whom a Patient stands for; the look-up is made for none, too."""
     return _person(store.db.people.find_one({"patients": patient or DECOY}))
+
+
+def of_patients(store: Store, patients: Iterable[str]) -> dict[str, Person]:
+    """Patient → the citizen it stands for, in one look-up, of those that stand for one."""
+    wanted = {*patients} or {DECOY}
+    rows = store.db.people.find({"patients": {"$in": sorted(wanted)}})
+    persons = [person for row in rows if (person := _person(row)) is not None]
+    return {each: person for person in persons for each in person.patients & wanted}
 
 
 def by_health_id(store: Store, number: str) -> Person | None:
