@@ -130,7 +130,7 @@ def _client_token(
 
 
 def _narrowed(registered: str, asked: str | None) -> scopes.Scopes:
-    wanted = scopes.parse(asked) if asked is not None else None
+    wanted = scopes.parse(asked).whole() if asked is not None else None
     granted = scopes.narrow(scopes.parse(registered), wanted)
     if not granted:
         raise click.UsageError(f"Nothing of this scope is among {registered}.")

@@ -64,8 +64,9 @@ class Client(Document, ClientMixin):
         return grant_type == "client_credentials"
 
     def narrowed(self, requested: str | None) -> scopes.Scopes:
-        """What is granted of a request's scopes: none asked for means all that is registered."""
-        asked = None if requested is None else scopes.parse(requested)
+        """What is granted of a request's scopes: none asked for means all that is registered. A
+        granular scope grants nothing until its part is enforced."""
+        asked = None if requested is None else scopes.parse(requested).whole()
         return scopes.narrow(scopes.parse(self.scope), asked)
 
 

@@ -26,6 +26,8 @@ from hie_server.store.access import EXCHANGE_ORGANIZATION, Limits, Rule
 
 BREAK_GLASS = "BTG"
 MOST_CONSENTS = 1_000
+# Values of all the rules that concern one asker: they become part of the query.
+MOST_VALUES = 20_000
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def _live(
 
 
 def _weigh(live: list[tuple[Grant, Rule]], person: str) -> Permit | Deny:
+    if sum(rule.size() for _, rule in live) > MOST_VALUES:
+        return Deny(f"more than {MOST_VALUES} values to decide by")
     permits = tuple(rule for _, rule in live if rule.permit)
     vetoes = tuple(rule for _, rule in live if not rule.permit)
     if not permits:

@@ -81,11 +81,17 @@ def _refuse_void(store: Store, zone: tzinfo, grant: Grant, person: Person, own: 
         for each in of_person(store, zone, person)
         if not (isinstance(each, Grant) and each.reference == f"Consent/{own}")
     )
+    if not any(isinstance(each, Grant) and _refuses(each) for each in standing):
+        return
     for ask in _asks(grant.root.recipients or frozenset(), grant.root.purposes or frozenset()):
         refusing = consent.refusal(standing, ask, store.clock())
         if refusing is not None:
             voided = f"{refusing} refuses what this would grant: end it first."
             raise FhirError(409, [Issue("conflict", voided)])
+
+
+def _refuses(grant: Grant) -> bool:
+    return grant.root is not None and not grant.root.rule.permit
 
 
 def _asks(recipients: frozenset[str], purposes: frozenset[str]) -> Iterator[Ask]:

@@ -37,6 +37,9 @@ ACTIONS = ("collect", "access", "use", "disclose", "correct")
 CLASSES = (RESOURCE_TYPES, URI, HI_TYPE, "http://loinc.org", "http://snomed.info/sct")
 MEANINGS = ("instance", "related", "dependents", "authoredby")
 MOST_PROVISIONS = 200
+# Values of all parts together: beyond it a decision would cost too much.
+MOST_VALUES = 1_000
+PARTS = ("actor", "action", "securityLabel", "purpose", "class", "code", "data")
 is_date_time = CHECKS["dateTime"]
 
 Json = Mapping[str, Any]
@@ -88,6 +91,9 @@ class _Reader:
             return None
         if 1 + len(provision.get("provision", ())) > MOST_PROVISIONS:
             self.fault(path, f"More than {MOST_PROVISIONS} provisions.", "too-costly")
+            return None
+        if _values(provision) > MOST_VALUES:
+            self.fault(path, f"More than {MOST_VALUES} values.", "too-costly")
             return None
         permit = self.root_type(consent, provision) == "permit"
         nested = tuple(
@@ -272,6 +278,13 @@ def _modifiers(node: Any, path: str) -> Iterator[str]:
     elif isinstance(node, list):
         for n, each in enumerate(node):
             yield from _modifiers(each, f"{path}[{n}]")
+
+
+def _values(provision: Json) -> int:
+    """How many values the parts of a provision and its exceptions have."""
+    own = sum(len(provision.get(part, ())) for part in PARTS)
+    codings = sum(len(each.get("coding", ())) for each in provision.get("code", ()))
+    return own + codings + sum(map(_values, provision.get("provision", ())))
 
 
 def _role(actor: Json) -> str:

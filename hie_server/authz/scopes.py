@@ -73,6 +73,10 @@ class Scopes:
         level and within which granular part, so emptiness alone means no."""
         return tuple(scope for scope in self.scopes if scope.allows(type, interaction))
 
+    def whole(self) -> Scopes:
+        """Without the granular ones."""
+        return Scopes(tuple(scope for scope in self.scopes if not scope.params), self.unknown)
+
     @property
     def granular(self) -> tuple[Scope, ...]:
         return tuple(scope for scope in self.scopes if scope.params)

@@ -15,6 +15,7 @@ from hie_server.fhir.resources import is_id
 
 MOST_ENTRIES = 1_000
 ORDER = ("DELETE", "POST", "PUT", "GET", "HEAD")
+TEXTS = ("method", "url", "ifMatch", "ifNoneExist")
 ETAG = re.compile(r'W/"([1-9][0-9]{0,8})"')
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
 # Elements whose value may name another entry of the Bundle.
@@ -47,18 +48,18 @@ def check(bundle: Mapping[str, Any]) -> None:
     if bundle.get("type") not in ("batch", "transaction"):
         diagnostics = "Only a Bundle of type batch or transaction is carried out at the base."
         raise bad_request(diagnostics, "Bundle.type")
-    if len(bundle.get("entry", ())) > MOST_ENTRIES:
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise bad_request("The entries must be an array.", "Bundle.entry", "structure")
+    if len(entries) > MOST_ENTRIES:
         issue = Issue("too-long", f"A Bundle may have {MOST_ENTRIES} entries.", "Bundle.entry")
         raise FhirError(413, [issue])
 
 
-def read_entry(entry: Mapping[str, Any], place: str, base: str) -> Request:
+def read_entry(entry: Any, place: str, base: str) -> Request:
     """FhirError 400 names the entry and what is wrong with its request."""
-    request = entry.get("request")
-    if not isinstance(request, dict) or not isinstance(request.get("url"), str):
-        raise bad_request("The entry needs a request with method and url.", f"{place}.request")
-    method = str(request.get("method"))
-    url = str(request["url"]).removeprefix(f"{base}/")
+    request = _request(entry, place)
+    method, url = request["method"], request["url"].removeprefix(f"{base}/")
     path, _, query = url.partition("?")
     steps: list[str] = [*path.strip("/").split("/"), ""]
     kind, identity, rest = steps[0], steps[1], steps[2:]
@@ -83,6 +84,20 @@ def read_entry(entry: Mapping[str, Any], place: str, base: str) -> Request:
         _if_match(request.get("ifMatch"), place),
         request.get("ifNoneExist", ""),
     )
+
+
+def _request(entry: Any, place: str) -> dict[str, str]:
+    """Its request, each part a text."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    if not isinstance(request, dict) or not {"method", "url"} <= request.keys():
+        raise bad_request("The entry needs a request with method and url.", f"{place}.request")
+    parts = {name: request[name] for name in TEXTS if name in request}
+    wrong = [name for name, value in parts.items() if not isinstance(value, str)]
+    if wrong:
+        raise bad_request("It must be a text.", f"{place}.request.{wrong[0]}", "structure")
+    if not isinstance(entry.get("fullUrl", ""), str):
+        raise bad_request("It must be a text.", f"{place}.fullUrl", "structure")
+    return parts
 
 
 def _resource(

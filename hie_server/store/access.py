@@ -106,6 +106,14 @@ class Rule:
             or bool((facts.authors if self.permit else facts.any_authors) & self.authors)
         )
 
+    def size(self) -> int:
+        """How many values it and its exceptions bring into a query."""
+        parts = (self.holders, self.classes, self.codes, self.labels)
+        data = (self.instances, self.related, self.authors)
+        own = 1 + sum(len(part) for part in (*parts, *data) if part)
+        within = self.within.size() if self.within is not None else 0
+        return own + within + sum(each.size() for each in self.exceptions)
+
     def unlimited(self) -> bool:
         """Whether it covers every record that can be shared at all."""
         parts = (self.holders, self.classes, self.codes, self.when, self.within)

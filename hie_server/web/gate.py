@@ -17,8 +17,7 @@ from hie_server.fhir.outcomes import FhirError, Issue
 from hie_server.web import journaling
 from hie_server.web.exchange import exchange
 from hie_server.web.limits import check_accept, check_size
-from hie_server.web.logs import place
-from hie_server.web.replies import reply_error, secure
+from hie_server.web.replies import reply_error, reply_fault, secure
 
 log = logging.getLogger("hie.web")
 PREFIX = "/fhir"
@@ -32,7 +31,7 @@ def guard(app: Flask) -> None:
     app.register_error_handler(FhirError, reply_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(PyMongoError, _database_error)
-    app.register_error_handler(Exception, _fault)
+    app.register_error_handler(Exception, reply_fault)
 
 
 def _before() -> None:
@@ -68,7 +67,7 @@ def _after(response: Response) -> Response:
             exchange().outage.failed(cause)
         return secure(reply_error(unavailable()))
     except Exception as error:
-        return secure(_fault(error))
+        return secure(reply_fault(error))
 
 
 def _guarded() -> bool:
@@ -90,8 +89,3 @@ def _database_error(error: PyMongoError) -> Response:
     exchange().outage.failed(error)
     g.unanswered = exchange().outage.refuses()
     return reply_error(unavailable())
-
-
-def _fault(error: Exception) -> Response:
-    log.error("A fault: %s", place(error))
-    return reply_error(FhirError(500, [Issue("exception", "The exchange failed at this.")]))

@@ -5,6 +5,8 @@ https://hl7.org/fhir/R4/http.html#versioning
 
 from __future__ import annotations
 
+import logging
+
 from flask import Response, g
 from werkzeug.http import http_date
 
@@ -13,7 +15,9 @@ from hie_server.fhir.resources import dump
 from hie_server.store.records import Version
 from hie_server.web.exchange import exchange
 from hie_server.web.limits import preference
+from hie_server.web.logs import place
 
+log = logging.getLogger("hie.web")
 FHIR_JSON = "application/fhir+json"
 
 
@@ -50,6 +54,12 @@ def reply_written(version: Version, status: int) -> Response:
 
 def reply_error(error: FhirError) -> Response:
     return fhir_response(dump(error.outcome()), error.status, error.headers)
+
+
+def reply_fault(error: Exception) -> Response:
+    """The place of a fault is logged, never its text: it may hold a person's data."""
+    log.error("A fault: %s", place(error))
+    return reply_error(FhirError(500, [Issue("exception", "The exchange failed at this.")]))
 
 
 def secure(response: Response) -> Response:

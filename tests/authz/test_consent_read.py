@@ -193,3 +193,11 @@ def test_a_period_may_end_on_the_last_day_there_is(zone: str) -> None:
 def test_relies_on_the_versions_that_permit() -> None:
     decision = decide(compile_all([good()], ZONE), ASK, NOW, "Patient/me")
     assert decision.consents == ("Consent/c/_history/3",)  # type: ignore[union-attr]
+
+
+def test_refuses_a_consent_of_too_many_values() -> None:
+    large = good()
+    large["provision"]["code"] = [{"coding": [{"system": "urn:x", "code": "1"}] * 400}] * 3
+    with pytest.raises(FhirError) as refused:
+        read(large, UTC)
+    assert [each.code for each in refused.value.issues] == ["too-costly"]

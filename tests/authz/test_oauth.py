@@ -51,6 +51,7 @@ def test_a_client_gets_a_token_for_its_facility(endpoint: Endpoint) -> None:
         ("system/*.*", "system/*.rs system/Task.cud"),
         ("system/Task.read", "system/Task.rs"),
         ("openid system/Task.c", "system/Task.c"),
+        ("system/Task.rs?category=lab system/Task.c", "system/Task.c"),
         ("system/Task.r system/Task.r system/Task.r", "system/Task.r"),
         ("", "system/*.rs system/Task.cud"),
     ],

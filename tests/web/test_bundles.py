@@ -9,6 +9,8 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from hie_server.web import bundles
+from hie_server.web import entries as entry_views
+from hie_server.web import transacting
 from tests.support import Api, District, Json, body_of, observation
 
 SYSTEM = "https://example.org/mrn"
@@ -180,10 +182,90 @@ def test_an_entry_needs_its_own_scope(district: District, hospital: str) -> None
 def test_who_waits_too_long_for_a_large_transaction_is_told_to_try_again(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundles, "_turns", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(bundles, "WAIT_SECONDS", 0)
-    large = bundle("transaction", *[entry("POST", "Observation", observation())] * bundles.LARGE)
-    with bundles._turns:
+    monkeypatch.setattr(transacting, "_turns", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(transacting, "WAIT_SECONDS", 0)
+    entries = [entry("POST", "Observation", observation())] * transacting.LARGE
+    large = bundle("transaction", *entries)
+    with transacting._turns:
         answer = api.post("", large)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert api.post("", large).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize("wrong", [{}, 5, None, "x"])
+def test_entries_that_are_no_array_refuse_the_whole(api: Api, kind: str, wrong: Any) -> None:
+    answer = api.post("", {"resourceType": "Bundle", "type": kind, "entry": wrong})
+    assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        1,
+        "x",
+        [],
+        {"request": 5},
+        {"request": {"method": 5, "url": "Patient"}},
+        {"request": {"method": "GET", "url": 5}},
+        entry("DELETE", "Patient/1", request={"ifMatch": 5}),
+        entry("POST", "Patient", patient(), request={"ifNoneExist": 5}),
+        entry("POST", "Patient", patient(), request={"ifNoneExist": "identifier=1"}),
+        entry("GET", "Patient", fullUrl=5),
+        entry("GET", "Patient?identifier=" + "a," * 2000),
+    ],
+)
+def test_a_bad_entry_of_a_batch_is_its_own_answer(api: Api, wrong: Any) -> None:
+    answer = api.post("", bundle("batch", wrong, entry("POST", "Patient", patient())))
+    assert statuses(answer) == ["400", "201"]
+
+
+@pytest.mark.parametrize("condition", ["_summary=count", "_count=0", "identifier=1&_sort=_id"])
+def test_a_condition_is_made_of_search_parameters_alone(api: Api, condition: str) -> None:
+    once = entry("POST", "Patient", patient(), request={"ifNoneExist": condition})
+    assert api.post("", bundle("transaction", once)).status_code == 400
+    assert body_of(api.get("Patient?_total=accurate"))["total"] == 0
+
+
+def test_a_fault_in_one_entry_is_told_and_not_said(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("Satyendra")
+
+    monkeypatch.setattr(entry_views.fhir, "search_by", fail)
+    answer = api.post("", bundle("batch", entry("GET", "Patient"), entry("GET", "Patient/1")))
+    assert statuses(answer) == ["500", "404"]
+    assert "Satyendra" not in caplog.text + answer.text
+
+
+def test_of_many_at_once_with_the_same_condition_one_creates(api: Api) -> None:
+    once = bundle(
+        "transaction",
+        entry("POST", "Patient", known("7"), request={"ifNoneExist": f"identifier={SYSTEM}|7"}),
+    )
+    answers: list[Any] = []
+
+    def post() -> None:
+        answers.append(api.post("", once))
+
+    threads = [threading.Thread(target=post) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(statuses(each)[0] for each in answers) == ["200"] * 7 + ["201"]
+    assert body_of(api.get("Patient?_total=accurate"))["total"] == 1
+
+
+@pytest.mark.parametrize("limit", ["BATCH_SECONDS", "MOST_ANSWERED"])
+def test_a_batch_that_takes_too_much_goes_no_further(
+    api: Api, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(bundles, limit, -1 if limit == "BATCH_SECONDS" else 1)
+    entries = [entry("POST", "Patient", patient())] * 3
+    answer = statuses(api.post("", bundle("batch", *entries)))
+    assert answer == (["503"] * 3 if limit == "BATCH_SECONDS" else ["201", "503", "503"])
+    stored = answer.count("201")
+    assert body_of(api.get("Patient?_total=accurate"))["total"] == stored
