@@ -115,6 +115,54 @@ def refusal(grants: tuple[Grant | Unreadable, ...], ask: Ask, now: datetime) -> 
     return None
 
 
+def voided(
+    grants: tuple[Grant | Unreadable, ...],
+    recipients: frozenset[str],
+    purposes: frozenset[str],
+    now: datetime,
+) -> str | None:
+    """The consent that refuses everything to one of these recipients for one of these purposes:
+    `refusal` for each pair, at the cost of comparing sets."""
+    instant = int(now.timestamp() * 1000)
+    for grant in grants:
+        if isinstance(grant, Grant) and grant.root is not None:
+            if _voids(grant.root, recipients, purposes, instant):
+                return grant.reference
+    return None
+
+
+def _voids(
+    root: Provision, recipients: frozenset[str], purposes: frozenset[str], now: int
+) -> bool:
+    if root.rule.permit or not root.rule.unlimited() or not _counts(root, now):
+        return False
+    refused = _named(root, recipients)
+    excepted: dict[str, frozenset[str]] = {
+        purpose: frozenset()
+        for purpose in purposes
+        if root.purposes is None or purpose in root.purposes
+    }
+    for each in root.nested:
+        if not _counts(each, now):
+            continue
+        if each.purposes is None:
+            refused -= _named(each, refused)
+        else:
+            for purpose in each.purposes & excepted.keys():
+                excepted[purpose] |= _named(each, refused)
+    return any(refused - each for each in excepted.values())
+
+
+def _named(provision: Provision, recipients: frozenset[str]) -> frozenset[str]:
+    """Those of the recipients that the provision names, as `Ask.is_one_of` has it."""
+    named = provision.recipients
+    if named is None:
+        return recipients
+    if EXCHANGE_ORGANIZATION not in named:
+        return recipients & named
+    return frozenset(r for r in recipients if r in named or r.startswith("Organization/"))
+
+
 def _live(
     grants: tuple[Grant | Unreadable, ...], ask: Ask, now: datetime
 ) -> Iterator[tuple[Grant, Rule]]:
@@ -161,9 +209,14 @@ def _concerns(provision: Provision, ask: Ask, now: int) -> bool:
     return (
         (provision.recipients is None or ask.is_one_of(provision.recipients))
         and (provision.purposes is None or ask.purpose in provision.purposes)
-        and (provision.period is None or provision.period[0] <= now < provision.period[1])
-        and _concerns_reading(provision)
+        and _counts(provision, now)
     )
+
+
+def _counts(provision: Provision, now: int) -> bool:
+    """Whether it is in force now, and about reading."""
+    in_force = provision.period is None or provision.period[0] <= now < provision.period[1]
+    return in_force and _concerns_reading(provision)
 
 
 def _concerns_reading(provision: Provision) -> bool:

@@ -6,10 +6,10 @@ Consents in the citizen's own custody are the only truth; a facility proposes.
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import Any, Iterator, Mapping
+from typing import Any, Mapping
 
 from hie_server.authz import consent
-from hie_server.authz.consent import Ask, Unreadable
+from hie_server.authz.consent import Unreadable
 from hie_server.authz.provisions import Grant
 from hie_server.authz.tokens import Caller
 from hie_server.fhir.outcomes import FhirError, Issue, unprocessable
@@ -81,24 +81,10 @@ def _refuse_void(store: Store, zone: tzinfo, grant: Grant, person: Person, own: 
         for each in of_person(store, zone, person)
         if not (isinstance(each, Grant) and each.reference == f"Consent/{own}")
     )
-    if not any(isinstance(each, Grant) and _refuses(each) for each in standing):
-        return
-    for ask in _asks(grant.root.recipients or frozenset(), grant.root.purposes or frozenset()):
-        refusing = consent.refusal(standing, ask, store.clock())
-        if refusing is not None:
-            voided = f"{refusing} refuses what this would grant: end it first."
-            raise FhirError(409, [Issue("conflict", voided)])
-
-
-def _refuses(grant: Grant) -> bool:
-    return grant.root is not None and not grant.root.rule.permit
-
-
-def _asks(recipients: frozenset[str], purposes: frozenset[str]) -> Iterator[Ask]:
-    for recipient in sorted(recipients):
-        kind = recipient.partition("/")[0]
-        facility = recipient if kind == "Organization" else None
-        practitioner = recipient if kind == "Practitioner" else None
-        role = recipient if kind == "PractitionerRole" else None
-        for purpose in sorted(purposes):
-            yield Ask(facility, practitioner, role, purpose)
+    recipients, purposes = grant.root.recipients, grant.root.purposes
+    refusing = consent.voided(
+        standing, recipients or frozenset(), purposes or frozenset(), store.clock()
+    )
+    if refusing is not None:
+        voided = f"{refusing} refuses what this would grant: end it first."
+        raise FhirError(409, [Issue("conflict", voided)])

@@ -95,6 +95,8 @@ def _request(entry: Any, place: str) -> dict[str, str]:
     wrong = [name for name, value in parts.items() if not isinstance(value, str)]
     if wrong:
         raise bad_request("It must be a text.", f"{place}.request.{wrong[0]}", "structure")
+    if "ifNoneExist" in parts and not parts["ifNoneExist"].lstrip("?"):
+        raise bad_request("It must be a search, like identifier=7.", f"{place}.request.ifNoneExist")
     if not isinstance(entry.get("fullUrl", ""), str):
         raise bad_request("It must be a text.", f"{place}.fullUrl", "structure")
     return parts

@@ -31,18 +31,22 @@ def apart(perform: Callable[[], Response]) -> Response:
     outer, g.record = g.record, journaling.Record(g.record.request)
     journaling.note("batch", "entry")
     try:
-        response = perform()
-    except FhirError as error:
-        response = reply_error(error)
-    except PyMongoError:
-        raise
-    except Exception as error:
-        response = reply_fault(error)
-    try:
+        response = _answered(perform)
         journaling.append(response.status_code)
     finally:
         g.record = outer
     return response
+
+
+def _answered(perform: Callable[[], Response]) -> Response:
+    try:
+        return perform()
+    except FhirError as error:
+        return reply_error(error)
+    except PyMongoError:
+        raise
+    except Exception as error:
+        return reply_fault(error)
 
 
 def _perform(entry: Request) -> Response:

@@ -28,7 +28,9 @@ from prometheus_client import (
     generate_latest,
     values,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from hie_server.fhir.capability import software_version
 from hie_server.web import logs
@@ -89,8 +91,28 @@ class Metrics:
             return generate_latest(self._own)
         _forget_dead(Path(folder))
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, folder)
+        registry.register(_Workers(Path(folder)))
         return generate_latest(registry)
+
+
+class _Workers(Collector):
+    """The sum of all. A starting worker's file is empty for a moment, and has no counts yet."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        with os.scandir(self._folder) as entries:
+            begun = [each.path for each in entries if _size(each) and each.name.endswith(".db")]
+        found: Iterable[Metric] = MultiProcessCollector.merge(begun)
+        return found
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _forget_dead(folder: Path) -> None:

@@ -77,7 +77,8 @@ def _conditions(writes: list[Request]) -> dict[int, tuple[bytes, int]]:
     found = {}
     for each in writes:
         if each.if_none_exist:
-            key = store.seal.term("-condition", custodian, each.kind, each.if_none_exist)
+            condition = each.if_none_exist.lstrip("?")
+            key = store.seal.term("-condition", custodian, each.kind, condition)
             row = store.db.conditions.find_one({"_id": key}) or {"times": 0}
             found[id(each)] = key, int(row["times"])
     return found

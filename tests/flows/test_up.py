@@ -92,18 +92,6 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def start(port: int, data: Path) -> Iterator[Callable[[], Up]]:
     """start() runs `hie up` on the test's port and folder, and returns when it is ready."""
     processes: list[subprocess.Popen[str]] = []

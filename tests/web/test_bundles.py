@@ -6,11 +6,12 @@ import threading
 from typing import Any
 
 import pytest
+from flask import g
 from pymongo.errors import OperationFailure
 
 from hie_server.web import bundles
 from hie_server.web import entries as entry_views
-from hie_server.web import transacting
+from hie_server.web import journaling, transacting
 from tests.support import Api, District, Json, body_of, observation
 
 SYSTEM = "https://example.org/mrn"
@@ -212,6 +213,7 @@ def test_entries_that_are_no_array_refuse_the_whole(api: Api, kind: str, wrong: 
         entry("DELETE", "Patient/1", request={"ifMatch": 5}),
         entry("POST", "Patient", patient(), request={"ifNoneExist": 5}),
         entry("POST", "Patient", patient(), request={"ifNoneExist": "identifier=1"}),
+        entry("POST", "Patient", patient(), request={"ifNoneExist": ""}),
         entry("GET", "Patient", fullUrl=5),
         entry("GET", "Patient?identifier=" + "a," * 2000),
     ],
@@ -240,17 +242,27 @@ def test_a_fault_in_one_entry_is_told_and_not_said(
     assert "Satyendra" not in caplog.text + answer.text
 
 
+def test_an_entry_that_fails_leaves_the_record_of_the_whole(district: District) -> None:
+    def fail() -> Any:
+        raise OperationFailure("no")
+
+    with district.app.test_request_context("/fhir"):
+        g.record = whole = journaling.Record("1")
+        with pytest.raises(OperationFailure):
+            entry_views.apart(fail)
+        assert g.record is whole
+
+
 def test_of_many_at_once_with_the_same_condition_one_creates(api: Api) -> None:
-    once = bundle(
-        "transaction",
-        entry("POST", "Patient", known("7"), request={"ifNoneExist": f"identifier={SYSTEM}|7"}),
-    )
     answers: list[Any] = []
 
-    def post() -> None:
-        answers.append(api.post("", once))
+    def post(condition: str) -> None:
+        once = entry("POST", "Patient", known("7"), request={"ifNoneExist": condition})
+        answers.append(api.post("", bundle("transaction", once)))
 
-    threads = [threading.Thread(target=post) for _ in range(8)]
+    condition = f"identifier={SYSTEM}|7"
+    spellings = [condition, f"?{condition}"] * 4
+    threads = [threading.Thread(target=post, args=(each,)) for each in spellings]
     for each in threads:
         each.start()
     for each in threads:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hie_server.config import Settings
+from hie_server.web.metrics import FOLDER
 from tests.conftest import MakeStore
 from tests.support import Api, District, observation
 from tests.web.serving import Serving, serve
@@ -100,6 +101,14 @@ def test_any_loopback_address_is_this_machine(district: District, address: str) 
 
 def live(serving: Serving) -> float:
     return value(serving.get("/metrics")[1], "hie_requests_total", 'route="/health/live"')
+
+
+def test_a_worker_that_only_starts_spoils_no_count(
+    district: District, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "counter_1.db").touch()
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    assert scrape(district) == ""
 
 
 def test_workers_count_together_and_what_a_killed_one_counted_stays(
