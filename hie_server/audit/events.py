@@ -11,7 +11,7 @@ from typing import Any, Iterator, Mapping
 
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
-INTERACTIONS = "http://hl7.org/fhir/restful-interaction"
+RESTFUL = "http://hl7.org/fhir/restful-interaction"
 ACTIONS = {
     "create": "C",
     "update": "U",
@@ -22,6 +22,21 @@ ACTIONS = {
     "history-instance": "R",
     "capabilities": "R",
 }
+# All that is journaled: of FHIR's, then the exchange's own; "" where the request was none.
+INTERACTIONS = (
+    *ACTIONS,
+    "history-type",
+    "history-system",
+    "search-type",
+    "search-system",
+    "batch",
+    "transaction",
+    "operation",
+    "token",
+    "revoke",
+    "",
+)
+UNAUTHENTICATED = "unauthenticated"
 # The search parameters of AuditEvent that the journal answers.
 SEARCHABLE = ("date", "patient", "agent", "action", "outcome", "subtype", "entity", "type")
 
@@ -94,7 +109,7 @@ def render(event: Event) -> dict[str, Any]:
         "id": event.id,
         "meta": {"versionId": "1", "lastUpdated": event.recorded},
         "type": _coding(TERMINOLOGY + "audit-event-type", "rest"),
-        **({"subtype": [_coding(INTERACTIONS, event.interaction)]} if event.interaction else {}),
+        **({"subtype": [_coding(RESTFUL, event.interaction)]} if event.interaction else {}),
         "action": event.action,
         "recorded": event.recorded,
         "outcome": event.outcome,
@@ -111,7 +126,7 @@ def render(event: Event) -> dict[str, Any]:
 
 
 def _agents(event: Event) -> Iterator[dict[str, Any]]:
-    client = event.client or "unauthenticated"
+    client = event.client or UNAUTHENTICATED
     yield {
         "type": {"coding": [_coding(DICOM, "110153")]},
         "who": {"identifier": {"value": client}},

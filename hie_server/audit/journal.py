@@ -18,22 +18,15 @@ from bson.binary import Binary
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from hie_server.audit.events import SEARCHABLE, Entity, Event, from_json, render
-from hie_server.fhir.index import index
+from hie_server.audit.events import INTERACTIONS, Entity, Event, from_json, render
+from hie_server.audit.index import terms
 from hie_server.fhir.outcomes import FhirError, Issue, not_found
 from hie_server.fhir.query import Query
 from hie_server.fhir.resources import dump, parse
 from hie_server.store.access import EXCHANGE, Filter
 from hie_server.store.database import Store
 from hie_server.store.pages import Page, find_page
-from hie_server.store.records import (
-    Row,
-    Version,
-    instant_text,
-    open_body,
-    range_term,
-    type_terms,
-)
+from hie_server.store.records import Row, Version, instant_text, open_body
 from hie_server.store.repository import Also, new_id
 
 log = logging.getLogger(__name__)
@@ -97,35 +90,26 @@ class Journal:
         return rows
 
     def _row(self, event: Event, audience: list[tuple[str, ...]]) -> Row:
+        if event.interaction not in INTERACTIONS:
+            raise ValueError(f"{event.interaction} is not among INTERACTIONS.")
         seal = self.store.seal
         reference = f"AuditEvent/{event.id}"
         body = dump(event.as_json())
         kid, sealed = seal.seal(EXCHANGE, body, f"{reference}|1")
-        found = index(render(event), only=frozenset(SEARCHABLE))
-        terms: list[tuple[str, ...]] = [*type_terms("AuditEvent"), *audience]
-        terms += [("AuditEvent", *each) for each in found.terms]
         return {
             "_id": reference,
             "type": "AuditEvent",
             "version": 1,
             "updated": datetime.fromisoformat(event.recorded),
             "custodian": EXCHANGE,
-            "index": sorted({Binary(seal.term(*each)) for each in terms}),
-            "ranges": [
-                {"p": range_term(seal, "AuditEvent", each.parameter), "lo": each.lo, "hi": each.hi}
-                for each in found.ranges
-            ],
+            "index": [Binary(seal.term(*each)) for each in {*terms(event), *audience}],
             "kid": kid,
             "body": Binary(sealed),
             "size": len(body),
         }
 
     def search(self, viewer: Viewer, query: Query, after: tuple[datetime, str] | None) -> Page:
-        for clause in query.clauses:
-            if clause.parameter not in (*SEARCHABLE, "_id", "_lastUpdated"):
-                names = ", ".join(SEARCHABLE)
-                diagnostics = f"{clause.parameter} is not served for AuditEvent; {names} are."
-                raise FhirError(400, [Issue("not-supported", diagnostics)])
+        """`query` in the journal's own terms (`index.narrowed`)."""
         return find_page(self.store, "journal", viewer.branches(self.store), query, after)
 
     def read(self, viewer: Viewer, identity: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from hie_server.identity import people
 from hie_server.identity.people import Person
 from hie_server.store.access import EXCHANGE, IDENTITY, Access, Limits, Share
 from hie_server.store.database import Store
-from hie_server.store.records import instant_text
+from hie_server.store.records import Version, instant_text
 from hie_server.store.repository import Also, Repository, new_id, referrers, whose
 
 MOST_REFERRERS = 100
@@ -35,6 +35,17 @@ class Rules:
 
     store: Store
     zone: tzinfo
+
+    def read(self, caller: Caller, kind: str, identity: str) -> tuple[Access, Version]:
+        """The record by this id, and the Access that shows it. The caller's own is looked for
+        first: most reads are of those, and need nothing else."""
+        require(caller, kind, "r")
+        access = self._own(caller)
+        version = Repository(self.store, access).find(kind, identity)
+        if version is None:
+            access = self.to_read(caller, kind, identity)
+            version = Repository(self.store, access).read(kind, identity)
+        return access, version
 
     def to_read(self, caller: Caller, kind: str, identity: str) -> Access:
         """The Access under which the record by this id may be read. The same look-ups are made

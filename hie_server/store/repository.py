@@ -44,9 +44,16 @@ class Repository:
 
     def read(self, kind: str, identity: str) -> Version:
         """The current version; 404 where hidden or absent, 410 where it is deleted."""
+        version = self.find(kind, identity)
+        if version is None:
+            raise not_found()
+        return version
+
+    def find(self, kind: str, identity: str) -> Version | None:
+        """The current version, or None where hidden or absent; 410 where it is deleted."""
         row = self._current(kind, identity)
         if row is None:
-            raise not_found()
+            return None
         if row["tombstone"]:
             raise _gone()
         return self._version(row)

@@ -54,8 +54,7 @@ def read_one(kind: str, identity: str, elements: list[str]) -> Response:
     if kind == "AuditEvent":
         viewer = exchange().rules.viewer(g.caller, "r")
         return fhir_response(cut(dump(exchange().journal.read(viewer, identity)), wanted))
-    access = exchange().rules.to_read(g.caller, kind, identity)
-    version = exchange().repository(access).read(kind, identity)
+    access, version = exchange().rules.read(g.caller, kind, identity)
     return _one(access, replace(version, body=cut(version.body or b"", wanted)))
 
 

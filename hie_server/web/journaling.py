@@ -134,7 +134,7 @@ def append(status: int) -> None:
         return
     said = event(status)
     exchange().journal.append(said)
-    if g.caller.facility and said.interaction in REFUSED:
+    if g.caller.facility and said.interaction in REFUSED and (status >= 400 or said.named):
         exchange().refusals.put(said)
 
 

@@ -6,12 +6,13 @@ https://hl7.org/fhir/R4/http.html#search
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Iterable
+from typing import Iterable
 from urllib.parse import urlencode
 
 from flask import Response, g
 
 from hie_server.audit.events import Entity
+from hie_server.audit.index import narrowed
 from hie_server.authz.rules import patients_named
 from hie_server.fhir import bundle
 from hie_server.fhir.bundle import Entry
@@ -34,8 +35,6 @@ from hie_server.web.paging import cursor_of, read_cursor
 from hie_server.web.replies import fhir_response
 
 MOST_TYPES = 20
-# What an entry of the journal is sorted by without being opened.
-_SORTS_OF_JOURNAL = ("_id", "_lastUpdated", "date")
 Pairs = list[tuple[str, str]]
 
 
@@ -43,11 +42,11 @@ def search_by(kind: str, pairs: Pairs) -> Response:
     journaling.note("search-type", f"{kind}?{urlencode(pairs)}")
     check_type(kind)
     query = _parsed(kind, pairs)
-    after = read_cursor(query, g.caller)
     if kind == "AuditEvent":
-        return _search_journal(query, after)
-    g.record.named = patients_named(query)
+        return _search_journal(query)
+    after = read_cursor(query, g.caller)
     access, wider = exchange().rules.to_search(g.caller, query)
+    _note_named([query], access)
     repository = exchange().repository(access)
     page = repository.search(wider, after)
     return _found(query, access, repository.versions(page), page)
@@ -61,12 +60,12 @@ def search_by_types(pairs: Pairs) -> Response:
     queries = [_parsed(kind, asked) for kind in kinds]
     query = _as_one(queries, ",".join(kinds))
     after = read_cursor(query, g.caller)
-    g.record.named = tuple({each: None for query in queries for each in patients_named(query)})
     allowed = [exchange().rules.to_search(g.caller, each) for each in queries]
     found = [(exchange().repository(access), wider) for access, wider in allowed]
     page = search_together(found, query, after)
     shares = tuple(share for access, _ in allowed for share in access.shares)
     access = replace(allowed[0][0], shares=shares)
+    _note_named(queries, access)
     return _found(query, access, found[0][0].versions(page), page)
 
 
@@ -147,6 +146,13 @@ def _searchset(query: Query, entries: Iterable[Entry], page: Page) -> Response:
     return fhir_response(bundle.searchset(base, shown, links, page.total))
 
 
+def _note_named(queries: list[Query], access: Access) -> None:
+    """The Patients that were asked for, and whose records do not show."""
+    shown = {patient for share in access.shares for patient in share.patients}
+    named = {each: None for query in queries for each in patients_named(query)}
+    g.record.named = tuple(each for each in named if each not in shown)
+
+
 def _note_patients(access: Access, versions: list[Version]) -> None:
     """Whose records were asked for and found, and by which consents."""
     patients: dict[str | None, Entity] = {}
@@ -159,17 +165,9 @@ def _note_patients(access: Access, versions: list[Version]) -> None:
     journaling.note_entities([each for each in patients.values() if each.patient])
 
 
-def _search_journal(query: Query, after: Any) -> Response:
-    journal = exchange().journal
-    for code, _ in query.sort:
-        if code not in _SORTS_OF_JOURNAL:
-            right = f"_sort: AuditEvent is sorted by {', '.join(_SORTS_OF_JOURNAL)}."
-            raise bad_request(right, "_sort", "not-supported")
-    for clause in query.clauses:
-        if not clause.exact:
-            right = f"{clause.parameter}:{clause.modifier} is not served for AuditEvent."
-            raise bad_request(right, clause.parameter, "not-supported")
+def _search_journal(asked: Query) -> Response:
+    journal, query = exchange().journal, narrowed(asked)
     viewer = exchange().rules.viewer(g.caller, "s")
-    page = journal.search(viewer, query, after)
+    page = journal.search(viewer, query, read_cursor(query, g.caller))
     entries = [Entry(row["_id"], dump(journal.shown(row, viewer))) for row in page.rows]
     return _searchset(query, entries, page)
