@@ -20,6 +20,7 @@ from hie_server.web import bundles
 from hie_server.web import fhir as fhir_views
 from hie_server.web import gate, health, journaling, metrics
 from hie_server.web import oauth as oauth_views
+from hie_server.web import operations
 from hie_server.web.exchange import Exchange
 from hie_server.web.outage import Outage
 
@@ -46,6 +47,7 @@ def create_app(
     app.register_blueprint(health.blueprint)
     app.register_blueprint(bundles.blueprint)
     app.register_blueprint(fhir_views.blueprint)
+    app.register_blueprint(operations.blueprint)
     app.register_blueprint(oauth_views.blueprint)
     oauth.init_app(app, store, settings, journaling.token_event)
     return app

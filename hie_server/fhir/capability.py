@@ -6,10 +6,11 @@ https://hl7.org/fhir/R4/capabilitystatement.html
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from hie_server.fhir.definitions import resource_types
 from hie_server.fhir.index import parameters_for
+from hie_server.fhir.parameters import Operation, operations
 
 FHIR_VERSION = "4.0.1"
 PUBLISHED = "2022-01-31"
@@ -52,6 +53,7 @@ def statement(
                     for kind in sorted(resource_types())
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                **_operations(lambda each: each.system),
             }
         ],
     }
@@ -81,4 +83,15 @@ def _resource(kind: str, only: tuple[str, ...] | None) -> dict[str, Any]:
         "searchParam": [
             {"name": name, "type": kind} for name, kind in sorted({**SPECIAL, **parameters}.items())
         ],
+        **_operations(lambda each: not {kind, "*"}.isdisjoint((*each.type, *each.instance))),
     }
+
+
+def _operations(served: Callable[[Operation], bool]) -> dict[str, Any]:
+    """R4 allows no empty list."""
+    told = [
+        {"name": each.code, "definition": each.url}
+        for each in operations().values()
+        if served(each)
+    ]
+    return {"operation": told} if told else {}

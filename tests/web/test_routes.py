@@ -22,7 +22,7 @@ OPEN = {
 }
 # Flask adds them to every GET.
 IMPLIED = {"HEAD", "OPTIONS"}
-STAND_IN = {"kind": "Observation", "identity": "5e0f", "version": "1"}
+STAND_IN = {"kind": "Observation", "identity": "5e0f", "version": "1", "code": "versions"}
 
 
 def routes(app: Flask) -> list[tuple[str, str]]:
