@@ -116,14 +116,27 @@ def serve(
         log_dictconfig=logs.config(settings),
     )
     server.on_startup(started)
+    _end_young_workers()
     with metrics.shared():
         server.serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
+
+
+def _end_young_workers() -> None:
+    """A worker begins with its parent's handlers, which would swallow a SIGTERM that is meant for
+    it: the signal waits until the worker can die of it."""
+    hold = partial(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGTERM])
+    release = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+    def born() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=born)
 
 
 def _load(settings: Settings, parent: int) -> Flask:
     """In the worker: the application, in a process that outlives nobody."""
     os.setpgid(0, 0)  # Ctrl-C reaches the parent alone, which then stops the workers in order
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with(parent)
     logs.tell_thread_faults()
     return create_app(settings)

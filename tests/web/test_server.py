@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -46,8 +47,8 @@ def answer(port: int, sent: bytes) -> bytes:
         return connection.recv(4096).partition(b"\r\n")[0]
 
 
-@pytest.fixture(scope="module")
-def serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], int]]:
+@contextmanager
+def served(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`hie serve` with two workers, and its port."""
     port = free_port()
     kept = {name: text for name, text in os.environ.items() if not name.startswith("HIE_")}
@@ -64,6 +65,12 @@ def serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], int]]:
         yield process, port
         process.terminate()
         assert process.wait(10) == 0
+
+
+@pytest.fixture(scope="module")
+def serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with served(settings) as process_and_port:
+        yield process_and_port
 
 
 def test_a_free_port_is_held_while_it_is_claimed() -> None:
@@ -104,6 +111,14 @@ def test_a_killed_worker_is_replaced_in_production(
     assert until(lambda: len(children(process) - {victim}) == 2)
     assert server.wait_ready(port, 10)
     assert process.poll() is None
+
+
+def test_stops_at_once_though_a_worker_has_just_begun(settings: Settings) -> None:
+    with served(settings) as (process, _):
+        before = children(process)
+        os.kill(min(before), signal.SIGKILL)
+        while not children(process) - before:
+            assert process.poll() is None
 
 
 def test_headers_larger_than_any_client_needs_are_refused(
