@@ -16,6 +16,7 @@ from typing import Callable, Iterator
 import pytest
 
 from hie_server.config import ConfigError, Settings
+from hie_server.store.database import Store
 from hie_server.web import server
 
 LOCAL = "127.0.0.1"
@@ -68,7 +69,7 @@ def served(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 @pytest.fixture(scope="module")
-def serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def serving(settings: Settings, _migrated: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
     with served(settings) as process_and_port:
         yield process_and_port
 
@@ -113,7 +114,7 @@ def test_a_killed_worker_is_replaced_in_production(
     assert process.poll() is None
 
 
-def test_stops_at_once_though_a_worker_has_just_begun(settings: Settings) -> None:
+def test_stops_at_once_though_a_worker_has_just_begun(settings: Settings, store: Store) -> None:
     with served(settings) as (process, _):
         before = children(process)
         os.kill(min(before), signal.SIGKILL)
