@@ -62,4 +62,5 @@ def open_store(
     """`patience`: seconds that one operation of the database may take."""
     client, db = connect(settings.mongodb_uri, patience)
     seal = Seal(config.server_key(settings), db["keys"])
-    return Store(client, db, seal, clock, random, settings.fhir_base)
+    search_seconds = settings.search_milliseconds / 1000
+    return Store(client, db, seal, clock, random, settings.fhir_base, search_seconds)

@@ -74,6 +74,10 @@ class Settings:
         "HIE_WORKERS", 2, _positive, "server processes (`hie serve --workers` wins)"
     )
     threads: int = _setting("HIE_THREADS", 8, _positive, "requests at work at once in each process")
+    search_milliseconds: int = _setting(
+        "HIE_SEARCH_MILLISECONDS", 900, _positive,
+        "what the database may take for one page of a search, before it is refused as too costly",
+    )
     log_level: str = _setting(
         "HIE_LOG_LEVEL", "INFO", str.upper, "DEBUG, INFO, WARNING or ERROR"
     )

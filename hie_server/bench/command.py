@@ -30,13 +30,22 @@ from hie_server.bench.table import as_text
     "--seconds", type=click.FloatRange(0.1, 60), default=5, show_default=True, help="A figure."
 )
 @click.option(
+    "--mixed",
+    type=click.FloatRange(1, 3600),
+    help="Also bear reads and writes together for so many seconds, at 80 % of what it can.",
+)
+@click.option(
     "--json",
     "told_to",
     type=click.File("w", lazy=False),
     help="Write the table as JSON, too; - is stdout, instead of the table.",
 )
 def bench(
-    data: tuple[Path, ...], scale: int | None, seconds: float, told_to: TextIO | None
+    data: tuple[Path, ...],
+    scale: int | None,
+    seconds: float,
+    mixed: float | None,
+    told_to: TextIO | None,
 ) -> None:
     """Measure rate, latency and CPU, and how near they come to a bare server's.
 
@@ -44,7 +53,7 @@ def bench(
     """
     # the end that Ctrl-C makes, which stops all that was started
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = Plan(data, scale=scale or 0, seconds=seconds)
+    plan = Plan(data, scale=scale or 0, seconds=seconds, mixed=mixed or 0)
     told = run(plan, lambda line: click.echo(line, err=True))
     if told_to is not None:
         json.dump(told, told_to, indent=2)

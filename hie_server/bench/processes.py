@@ -115,3 +115,14 @@ def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return (int(fields[11]) + int(fields[12])) / TICKS + sum(map(cpu_seconds, map(int, children)))
+
+
+def memory_mb(pid: int) -> float:
+    """What a process and all that it made hold in memory, what they share counted once.
+
+    https://docs.kernel.org/filesystems/proc.html#process-specific-subdirectories
+    """
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    pss = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return pss / 1024 + sum(map(memory_mb, map(int, children)))

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Iterator
 
+from hie_server.bench.broad import broad_queries
 from hie_server.bench.floor import READS
 from hie_server.bench.world import Series, World, series
 from hie_server.fhir.resources import dump
@@ -19,12 +20,16 @@ MOST_REQUESTS = 1_000
 FLOOR, INSERTS = "floor: find_one", "floor: insert_many"
 READ, BY_CONSENT = "read by id, own", "read by id, by consent"
 SEARCH, CREATE, TRANSACTION = "search, one patient", "create, validated", "transaction bundle"
+BROAD, NEVER, HIDDEN = "search, broad and rare", "search, broad, none", "the same, all hidden"
+BROAD_MS = 50.0  # or refused as too costly within a second
+TOO_COSTLY = 403
 SEED = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """`least`: the share of the rate of row `of` that is to be reached (DESIGN, performance)."""
+    """`least`: the share of the rate of row `of` that is to be reached (DESIGN, performance);
+    `refused`: a status that is as good an answer as `status`."""
 
     name: str
     requests: tuple[bytes, ...]
@@ -32,6 +37,7 @@ class Row:
     bare: bool = False
     of: str = FLOOR
     least: float | None = None
+    refused: int = 0
 
 
 def rows(world: World) -> list[Row]:
@@ -65,7 +71,18 @@ def spread(world: World, size: int) -> list[Row]:
     return [
         Row(READ, _reads(names, world.own)),
         Row(SEARCH, _searches(world, everyone)),
+        *_broad(world),
     ]
+
+
+def _broad(world: World) -> Iterator[Row]:
+    """Two terms that most records of their type have, and a third that few or none of them have;
+    asked by whose records they are, and by who sees few of them."""
+    asked = broad_queries(world.records)
+    for name, query, token in zip(
+        (BROAD, NEVER, HIDDEN), (*asked, *asked[-1:]), (world.own, world.own, world.other)
+    ):
+        yield Row(name, (_get(f"/fhir/{query}&_count={PAGE}", token),), refused=TOO_COSTLY)
 
 
 def _fill_floor(world: World, names: list[str]) -> None:

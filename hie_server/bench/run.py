@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from hie_server import open_store
-from hie_server.bench import processes, rows, table, world
+from hie_server.bench import mixed, processes, rows, table, world
 from hie_server.bench.load import Load, drive
 from hie_server.bench.processes import Database, Server, cpu_seconds
 from hie_server.bench.records import records
@@ -33,12 +33,14 @@ GIGABYTE = 1 << 30
 @dataclass(frozen=True)
 class Plan:
     """`resources` are there for the rows; `scale`, if more, for a second look at reads and
-    searches. `seconds` for each figure. `data`: files and folders; none: records made here."""
+    searches. `seconds` for each figure, `mixed` for all rows at once at the end. `data`: files and
+    folders; none: records made here."""
 
     data: tuple[Path, ...] = ()
     resources: int = 10_000
     scale: int = 0
     seconds: float = 5.0
+    mixed: float = 0
     connections: tuple[int, ...] = (1, 8, 32)
 
 
@@ -142,7 +144,10 @@ def _table(run: _Run, store: Store) -> dict[str, Any]:
         run.say(f"loading {many:,} resources")
         run.load(made.facility, few, many)
         scaled += run.measure_all(rows.spread(made, many), many)
-    return table.as_json(_about(run, made), all_rows, measured, scaled)
+    told = table.as_json(_about(run, made), all_rows, measured, scaled)
+    if run.plan.mixed:
+        told["mixed"] = mixed.bear(all_rows, run.exchange, run.database, run.pool, run.plan.mixed)
+    return told
 
 
 def _about(run: _Run, made: World) -> dict[str, Any]:

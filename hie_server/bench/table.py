@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Iterator
 
 from hie_server.bench.load import Load
-from hie_server.bench.rows import Row
+from hie_server.bench.rows import BROAD, BROAD_MS, HIDDEN, NEVER, Row
 
 BUSIEST = 0.70  # of its core: a busier load generator measures itself
 MOST_SLOWER = 1.3
@@ -57,7 +57,7 @@ def figures(
         mongod_cpu=mongod_cpu / answers * 1000,
         generator=load.generator,
         answers=answers,
-        wrong=answers - load.statuses.get(row.status, 0),
+        wrong=answers - sum(load.statuses.get(each, 0) for each in {row.status, row.refused}),
     )
 
 
@@ -93,7 +93,7 @@ def _ratio(each: Figures, rows: list[Row], measured: list[Figures]) -> Json:
 def _slower(scaled: list[Figures]) -> Iterator[Json]:
     few = {(each.row, each.connections): each for each in reversed(scaled)}
     for each in scaled:
-        before = few[each.row, each.connections]
+        before, is_broad = few[each.row, each.connections], each.row in (BROAD, NEVER, HIDDEN)
         if each is not before and before.p50:
             yield {
                 "row": each.row,
@@ -102,7 +102,8 @@ def _slower(scaled: list[Figures]) -> Iterator[Json]:
                 "p50": [round(before.p50, 4), round(each.p50, 4)],
                 "p95": [round(before.p95, 4), round(each.p95, 4)],
                 "ratio": round(each.p50 / before.p50, 3),
-                "most": MOST_SLOWER,
+                "most": None if is_broad else MOST_SLOWER,
+                "most_ms": BROAD_MS if is_broad else None,
                 "wrong": before.wrong + each.wrong,
                 "generator": round(max(before.generator, each.generator), 4),
             }
@@ -131,7 +132,18 @@ def as_text(told: Json) -> Iterator[str]:
             f"loaded {each['resources']:,} resources in bulk in {each['seconds']:,.1f} s: "
             f"{each['rate']:,.0f}/s"
         )
+    if "mixed" in told:
+        yield _mixed_line(told["mixed"])
     yield from _warnings(told)
+
+
+def _mixed_line(each: Json) -> str:
+    memory = ", ".join(f"{name} {a:.0f} to {b:.0f} MB" for name, (a, b) in each["memory"].items())
+    return (
+        f"mixed, {each['rate']:,.0f}/s of {each['capacity']:,.0f}/s for {each['seconds']:,.0f} s: "
+        f"{each['wrong']} wrong of {each['answers']:,}, p50 {each['p50']:.2f}, p99 "
+        f"{each['p99']:.2f} ms ({each['spread']:.1f} times); {memory}"
+    )
 
 
 def _line(each: Json) -> str:
@@ -147,9 +159,10 @@ def _line(each: Json) -> str:
 
 def _scale_line(each: Json) -> str:
     few, many = each["resources"]
+    most = f"{each['most']} times" if each["most"] else f"{each['most_ms']:.0f} ms"
     return (
         f"{each['row']:24}{each['connections']:>6}   p50 {each['p50'][0]:.2f} ms at {few:,}, "
-        f"{each['p50'][1]:.2f} ms at {many:,}: {each['ratio']:.2f} times (at most {each['most']})"
+        f"{each['p50'][1]:.2f} ms at {many:,}: {each['ratio']:.2f} times (at most {most})"
     )
 
 

@@ -27,8 +27,8 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Store:
-    """A database with the seal of its records, a clock (aware UTC), a source of random bytes, and
-    the base URL under which its records are also known."""
+    """A database with the seal of its records, a clock (aware UTC), a source of random bytes, the
+    base URL under which its records are also known, and what one page of a search may take."""
 
     client: MongoClient[Document]
     db: Database[Document]
@@ -36,6 +36,7 @@ class Store:
     clock: Callable[[], datetime] = now
     random: Callable[[int], bytes] = secrets.token_bytes
     base: str = ""
+    search_seconds: float = 0.9
     # What has been found true of the database and stays so.
     known: set[str] = field(default_factory=set, compare=False)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator
 
+import pymongo
+from pymongo.errors import ExecutionTimeout
+
 from hie_server.fhir.match import satisfies
 from hie_server.fhir.outcomes import FhirError, Issue
 from hie_server.fhir.query import Clause, Query
@@ -40,7 +43,22 @@ class Page:
 def find_page(
     store: Store, collection: str, branches: list[Filter], query: Query, after: Key | None
 ) -> Page:
-    """`branches`: the alternatives under which a row may be seen; none, and nothing is found."""
+    """`branches`: the alternatives under which a row may be seen; none, and nothing is found.
+
+    FhirError 403 `too-costly` where it takes longer than the store allows: what is walked are rows
+    that the caller may see, so the time tells nothing of others.
+    """
+    try:
+        with pymongo.timeout(store.search_seconds):
+            return _page(store, collection, branches, query, after)
+    except ExecutionTimeout as error:
+        diagnostics = "The search takes too long: narrow it, or ask for no total."
+        raise FhirError(403, [Issue("too-costly", diagnostics)]) from error
+
+
+def _page(
+    store: Store, collection: str, branches: list[Filter], query: Query, after: Key | None
+) -> Page:
     seen = _Seen(store, collection, branches, query)
     total = seen.count() if query.total != "none" or query.summary == "count" else None
     if query.summary == "count":

@@ -71,7 +71,16 @@ def test_an_answer_without_length_is_an_error():
             drive(port, [b"x"], 1, SECONDS)
 
 
-@pytest.mark.parametrize(("connections", "seconds"), [(0, 1), (257, 1), (1, 0), (1, 301)])
+@pytest.mark.parametrize(("connections", "seconds"), [(0, 1), (257, 1), (1, 0), (1, 3601)])
 def test_is_bounded_in_connections_and_time(connections: int, seconds: float):
     with pytest.raises(ValueError, match="At most"):
         drive(1, [b"x"], connections, seconds)
+
+
+def test_a_rate_is_kept_and_time_counts_from_when_a_request_was_due():
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as port:
+        load = drive(port, [b"x"], 2, 0.2, rate=100)
+        behind = drive(port, [b"x"], 1, 0.01, rate=100_000)
+    assert load.statuses == {200: 20} and 0.19 <= load.seconds < 2
+    assert behind.statuses == {200: 1000}
+    assert max(behind.latencies) > 10 * min(behind.latencies)

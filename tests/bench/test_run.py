@@ -49,7 +49,8 @@ def data(tmp_path: Path) -> Path:
             {
                 "resourceType": "Observation",
                 "status": "final",
-                "code": {"text": f"measurement {each}"},
+                "category": [{"coding": [{"code": f"{each % 2}"}]}],
+                "code": {"coding": [{"code": f"{each}"}]},
                 "subject": {"reference": f"Patient/p{number}"},
             }
             for each in range(EACH)
@@ -59,7 +60,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_every_row_has_figures_beside_its_floor(data: Path, tmp_path: Path):
-    plan = Plan((data,), resources=70, scale=150, seconds=0.1, connections=(1, 2))
+    plan = Plan((data,), resources=70, scale=150, seconds=0.1, mixed=1, connections=(1, 2))
     told = json.loads(json.dumps(run(plan)))
     order = [
         rows.FLOOR, rows.READ, rows.BY_CONSENT, rows.SEARCH, rows.CREATE, rows.INSERTS,
@@ -74,10 +75,14 @@ def test_every_row_has_figures_beside_its_floor(data: Path, tmp_path: Path):
     assert [(e["row"], e["connections"], e["resources"], e["wrong"]) for e in told["scale"]] == [
         (name, connections, [70, 150], 0)
         for connections in (1, 2)
-        for name in (rows.READ, rows.SEARCH)
+        for name in (rows.READ, rows.SEARCH, rows.BROAD, rows.NEVER, rows.HIDDEN)
     ]
     assert [each["resources"] for each in told["about"]["loads"]] == [70, 80]
     assert sum(line.startswith(rows.FLOOR) for line in as_text(told)) == 2
+    mixed = told["mixed"]
+    assert 0 < mixed["rate"] < mixed["capacity"] and mixed["wrong"] == 0 and mixed["spread"] >= 1
+    assert all(value > 10 for pair in mixed["memory"].values() for value in pair)
+    assert any(line.startswith("mixed, ") for line in as_text(told))
 
 
 def test_data_without_a_patient_is_refused(tmp_path: Path):

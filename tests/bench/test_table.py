@@ -47,7 +47,7 @@ def test_says_how_much_slower_it_is_among_more_records():
     scaled = [figures("read", resources=10, p50=2.0), figures("read", resources=1000, p50=3.0)]
     told = table.as_json(ABOUT, ROWS, [], scaled)["scale"]
     assert [(each["resources"], each["ratio"]) for each in told] == [([10, 1000], 1.5)]
-    assert "1.50 times (at most 1.3)" in text([], scaled)
+    assert "1.50 times (at most 1.3 times)" in text([], scaled)
 
 
 def test_says_when_the_load_generator_was_too_busy():
