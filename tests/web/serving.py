@@ -54,6 +54,7 @@ def serve(settings: Settings, log: Path, **more: str) -> Iterator[Serving]:
         "PYTHONPATH": str(ROOT),
         "HIE_MONGODB_URI": settings.mongodb_uri,
         "HIE_SERVER_KEY": settings.server_key,
+        "HIE_BASE_URL": f"http://127.0.0.1:{port}",
         **more,
     }
     command = [sys.executable, "-m", "hie_server.cli", "serve", "--port", str(port)]

@@ -47,7 +47,6 @@ BAD_SEARCHES = [
     ("code=", "code"),
     ("code=a,,b", "code"),
     ("=1", "name"),
-    ("_count=0", "_count"),
     ("_count=-1", "_count"),
     ("_count=ten", "_count"),
     ("_count=1.5", "_count"),
