@@ -66,6 +66,8 @@ def _entities(event: Event) -> Iterator[Term]:
 def narrowed(query: Query) -> Query:
     """The query in the terms of the journal. FhirError 400 for what it isn't found by."""
     clauses = tuple(each for clause in query.clauses for each in _narrowed(clause))
+    if query.hops:
+        raise bad_request(f"{KIND} can't be chained.", code="not-supported")
     for code, _ in query.sort:
         if code not in _SORTS:
             diagnostics = f"_sort: {KIND} is sorted by {', '.join(_SORTS)}."

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from functools import partial
 from typing import Any, Mapping
 
 from hie_server.audit.events import Entity, Event
 from hie_server.audit.journal import Viewer
-from hie_server.authz import consent, grants
+from hie_server.authz import consent, grants, hops
 from hie_server.authz.consent import Ask, Deny, Permit
 from hie_server.authz.tokens import Caller
 from hie_server.fhir.facts import about_a_person, read_facts
@@ -67,6 +68,7 @@ class Rules:
         the caller may read that Patient. Of the caller's own records, only those are meant that
         name a Patient it may read: a hidden link must not show by them."""
         require(caller, query.type, "s")
+        query = hops.led(self.store, query, partial(self._found, caller))
         access = self._own(caller)
         shares = self._shares_of(caller, access, patients_named(query))
         distinct = _distinct(shares)
@@ -79,6 +81,12 @@ class Rules:
         clauses = tuple(_widened(query, each, readable, None) for each in query.clauses)
         own = tuple(_widened(query, each, readable, seen) for each in query.clauses)
         return access, replace(query, clauses=clauses, own=own if own != clauses else ())
+
+    def _found(self, caller: Caller, query: Query) -> list[Version]:
+        """What the caller would find, searching for this alone."""
+        access, wider = self.to_search(caller, query)
+        repository = Repository(self.store, access, self.zone)
+        return repository.versions(repository.search(wider))
 
     def to_write(self, caller: Caller, kind: str, letter: str) -> Access:
         """The caller's own custody: consent never permits a write."""
@@ -268,9 +276,13 @@ def require(caller: Caller, kind: str, letter: str) -> None:
 
     A `patient/` scope means one citizen's record: without that citizen it covers nothing.
     """
-    levels = ("patient", "user") if caller.citizen else ("system", "user")
-    if not any(scope.level in levels for scope in caller.scopes.allows(kind, letter)):
+    if not may(caller, kind, letter):
         raise forbidden(f"The token has no scope for {kind} with {letter!r}.")
+
+
+def may(caller: Caller, kind: str, letter: str) -> bool:
+    levels = ("patient", "user") if caller.citizen else ("system", "user")
+    return any(scope.level in levels for scope in caller.scopes.allows(kind, letter))
 
 
 def _whole(person: Person) -> Share:

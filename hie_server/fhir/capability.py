@@ -8,10 +8,11 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Callable, Mapping
 
-from hie_server.fhir.definitions import resource_types
+from hie_server.fhir.definitions import COMPARTMENTS, resource_types
 from hie_server.fhir.index import parameters_for
 from hie_server.fhir.parameters import Operation, operations
 
+COMPARTMENT = "http://hl7.org/fhir/CompartmentDefinition/"
 FHIR_VERSION = "4.0.1"
 PUBLISHED = "2022-01-31"
 INTERACTIONS = (
@@ -53,6 +54,7 @@ def statement(
                     for kind in sorted(resource_types())
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                "compartment": [f"{COMPARTMENT}{name.lower()}" for name in COMPARTMENTS],
                 **_operations(lambda each: each.system),
             }
         ],

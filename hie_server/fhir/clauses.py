@@ -37,7 +37,8 @@ class Clause:
     `kind`: token string reference date uri number quantity composite id updated · `modifier`: ""
     if none · `values`: the alternatives as written, escapes kept · `any_of`: a row matches if one
     of these is in its index; empty for `id` · `negated`: it matches if none is · `exact`: where it
-    is False, `any_of` lets too much through, and match.satisfies has to be asked.
+    is False, `any_of` lets too much through, and match.satisfies has to be asked · `found`: the
+    asker named no `values`; the exchange found them.
     """
 
     parameter: str
@@ -47,6 +48,7 @@ class Clause:
     any_of: tuple[Term | Span, ...]
     negated: bool = False
     exact: bool = True
+    found: bool = False
 
 
 @dataclass(frozen=True)

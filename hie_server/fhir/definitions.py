@@ -119,6 +119,9 @@ def search_parameters() -> tuple[SearchParameter, ...]:
     return tuple(_search_parameter(row) for row in _table("search-parameters.json"))
 
 
+COMPARTMENTS = ("Device", "Encounter", "Patient", "Practitioner", "RelatedPerson")
+
+
 @cache
 def compartment(name: str) -> Mapping[str, tuple[str, ...]]:
     """Type → codes of the parameters that put a resource into the compartment.

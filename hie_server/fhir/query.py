@@ -20,6 +20,7 @@ from hie_server.fhir.clauses import (
 )
 from hie_server.fhir.elements import read_elements
 from hie_server.fhir.escapes import split
+from hie_server.fhir.hops import MOST_HOPS, Hop, is_hop, read_hop
 from hie_server.fhir.index import parameters_for
 from hie_server.fhir.outcomes import FhirError, bad_request
 from hie_server.fhir.references import read_target
@@ -44,7 +45,8 @@ class Query:
     """`sort`: (parameter, descending) · `total`: none, estimate or accurate · `summary`: "" or
     count · `cursor`: "" on the first page · `applied`: the pairs that count, for the self link ·
     `own`: where `clauses` were widened, what the asker's own records must meet instead ·
-    `elements`: those to answer with, none for all."""
+    `elements`: those to answer with, none for all · `hops`: what has to be found first · `place`:
+    the path that is asked, where it isn't the type's."""
 
     type: str
     clauses: tuple[Clause, ...]
@@ -56,6 +58,8 @@ class Query:
     applied: tuple[tuple[str, str], ...] = ()
     own: tuple[Clause, ...] = ()
     elements: tuple[str, ...] = ()
+    hops: tuple[Hop, ...] = ()
+    place: str = ""
 
     @property
     def by_update(self) -> bool:
@@ -67,6 +71,8 @@ class Query:
         return tuple(each for each in self.clauses if self._may_name(each, target))
 
     def _may_name(self, clause: Clause, target: str) -> bool:
+        if clause.found:
+            return False
         if clause.kind == "id":
             return self.type == target
         if clause.kind != "reference" or clause.modifier not in ("", target):
@@ -91,8 +97,9 @@ def widen(clause: Clause, references: Iterable[str]) -> Clause:
     if clause.kind == "id":
         ids = (each.rpartition("/")[2] for each in more)
         return replace(clause, values=tuple(dict.fromkeys((*clause.values, *ids))))
+    codes = dict.fromkeys(each.parameter for each in clause.any_of)
     terms = (
-        Term(clause.parameter, "id" if is_id(each) else "reference", each) for each in more
+        Term(code, "id" if is_id(each) else "reference", each) for each in more for code in codes
     )
     return replace(
         clause,
@@ -108,25 +115,22 @@ def parse_query(
     lenient: bool = False,
     zone: tzinfo = UTC,
     now_ms: int = 0,
+    most_hops: int = MOST_HOPS,
 ) -> Query:
     """FhirError 400 names the parameter and what would be right.
 
     With `lenient`, what isn't known here is dropped, and is not in `applied`; a known parameter
-    with a value that it can't have stays an error.
+    with a value that it can't have stays an error. `most_hops`: that may follow each other.
     """
     pairs, moment = list(pairs), Moment(zone, now_ms)
     if len(pairs) > MOST_PAIRS:
         raise bad_request(f"A search has at most {MOST_PAIRS} parameters.", code="too-long")
-    clauses: list[Clause] = []
+    parts: list[Clause | Hop | None] = []
     applied: list[tuple[str, str]] = []
     controls: dict[str, Any] = {}
     for name, value in pairs:
         try:
-            _check(name, value)
-            if name in _CONTROLS:
-                _control(controls, type, name, value)
-            elif name not in ("_format", "_pretty"):
-                clauses.append(_clause(type, name, value, moment))
+            parts.append(_part(controls, type, name, value, moment, most_hops))
         except FhirError as error:
             if lenient and error.issues[0].code in _FORGIVEN:
                 continue
@@ -135,7 +139,38 @@ def parse_query(
             applied.append((name, value))
     if controls.get("count") == 0:  # by R4 the same as to ask for the total alone
         controls["summary"] = "count"
-    return Query(type, tuple(clauses), applied=tuple(applied), **controls)
+    clauses = tuple(each for each in parts if isinstance(each, Clause))
+    hops = tuple(each for each in parts if isinstance(each, Hop))
+    return Query(type, clauses, applied=tuple(applied), hops=hops, **controls)
+
+
+def _part(
+    controls: dict[str, Any], type: str, name: str, value: str, moment: Moment, most_hops: int
+) -> Clause | Hop | None:
+    """What a pair adds to the query; None for one that says how to answer."""
+    _check(name, value)
+    if name in _CONTROLS:
+        _control(controls, type, name, value)
+    elif is_hop(name):
+        return _hop(type, name, value, moment, most_hops)
+    elif name not in ("_format", "_pretty"):
+        return _clause(type, name, value, moment)
+    return None
+
+
+def _hop(type: str, name: str, value: str, moment: Moment, most_hops: int) -> Hop:
+    if not most_hops:
+        diagnostics = f"{name[:100]}: at most {MOST_HOPS} searches may follow one from another."
+        raise bad_request(diagnostics, name[:100], "too-costly")
+
+    def parse(type: str, name: str, value: str) -> Query:
+        if name in _CONTROLS:
+            raise bad_request(f"{name} can't be asked of what is chained.", name)
+        pairs = [(name, value)]
+        more = most_hops - 1
+        return parse_query(type, pairs, zone=moment.zone, now_ms=moment.now_ms, most_hops=more)
+
+    return read_hop(type, name, value, parse)
 
 
 def _check(name: str, value: str) -> None:

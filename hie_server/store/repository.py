@@ -14,7 +14,7 @@ from typing import Any, Callable, Sequence
 from bson.binary import Binary
 from pymongo.client_session import ClientSession
 
-from hie_server.fhir.outcomes import FhirError, Issue, not_found
+from hie_server.fhir.outcomes import FhirError, Issue, bad_request, not_found
 from hie_server.fhir.query import Query
 from hie_server.store import indexing
 from hie_server.store.access import Access, Filter
@@ -158,6 +158,8 @@ class Repository:
         return self.access.branches(kind, self.store.seal.term, key)
 
     def _searched(self, query: Query) -> list[Filter]:
+        if query.hops:
+            raise bad_request("A condition can't be chained.", code="not-supported")
         indexing.check(self.store, query)
         branches = self._branches(query.type)
         if query.own and self.access.custodian is not None:

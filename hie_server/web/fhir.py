@@ -25,7 +25,8 @@ from hie_server.web.exchange import exchange
 from hie_server.web.journaling import consents_of
 from hie_server.web.limits import body_of, check_type, form_pairs, if_match, refuse_condition
 from hie_server.web.replies import fhir_response, reply, reply_written
-from hie_server.web.searching import cut, elements_of, search_by, search_by_types
+from hie_server.web.searching import cut, elements_of, search_by
+from hie_server.web.several import search_by_types, search_compartment
 
 blueprint = Blueprint("fhir", __name__, url_prefix="/fhir")
 MOST_VERSIONS = 100
@@ -94,6 +95,16 @@ def search_types_by_post() -> Response:
 @blueprint.post("/<kind>/_search")
 def search_by_post(kind: str) -> Response:
     return search_by(kind, form_pairs())
+
+
+@blueprint.get("/<name>/<identity>/<kind>")
+def search_within(name: str, identity: str, kind: str) -> Response:
+    return search_compartment(name, identity, kind, list(request.args.items(multi=True)))
+
+
+@blueprint.post("/<name>/<identity>/<kind>/_search")
+def search_within_by_post(name: str, identity: str, kind: str) -> Response:
+    return search_compartment(name, identity, kind, form_pairs())
 
 
 @blueprint.post("/<kind>")

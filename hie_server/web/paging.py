@@ -42,7 +42,8 @@ def _milliseconds(updated: datetime) -> int:
 
 def _bound_to(query: Query, caller: Caller) -> str:
     who = caller.citizen or caller.facility or ""
-    return "\x1f".join([who, caller.client_id, query.type, repr(sorted(query.applied))])
+    place = query.place or query.type
+    return "\x1f".join([who, caller.client_id, place, repr(sorted(query.applied))])
 
 
 def _wrong() -> FhirError:

@@ -1,4 +1,4 @@
-"""Searches: of one type, or of several at once; one page of what the caller may see.
+"""Searches of one type: one page of what the caller may see.
 
 https://hl7.org/fhir/R4/http.html#search
 """
@@ -17,7 +17,6 @@ from hie_server.authz.rules import patients_named
 from hie_server.fhir import bundle
 from hie_server.fhir.bundle import Entry
 from hie_server.fhir.composites import components
-from hie_server.fhir.definitions import resource_types
 from hie_server.fhir.elements import read_elements, subset
 from hie_server.fhir.index import parameters_for
 from hie_server.fhir.outcomes import bad_request
@@ -26,7 +25,6 @@ from hie_server.fhir.resources import dump, parse
 from hie_server.store.access import Access
 from hie_server.store.pages import Page
 from hie_server.store.records import Version
-from hie_server.store.repository import search_together
 from hie_server.web import journaling
 from hie_server.web.exchange import exchange
 from hie_server.web.journaling import consents_of
@@ -34,67 +32,26 @@ from hie_server.web.limits import check_type, preference
 from hie_server.web.paging import cursor_of, read_cursor
 from hie_server.web.replies import fhir_response
 
-MOST_TYPES = 20
 Pairs = list[tuple[str, str]]
 
 
 def search_by(kind: str, pairs: Pairs) -> Response:
     journaling.note("search-type", f"{kind}?{urlencode(pairs)}")
     check_type(kind)
-    query = _parsed(kind, pairs)
-    if kind == "AuditEvent":
-        return _search_journal(query)
+    query = parsed(kind, pairs)
+    return _search_journal(query) if kind == "AuditEvent" else search_one(query)
+
+
+def search_one(query: Query) -> Response:
     after = read_cursor(query, g.caller)
     access, wider = exchange().rules.to_search(g.caller, query)
-    _note_named([query], access)
+    note_named([query], access)
     repository = exchange().repository(access)
     page = repository.search(wider, after)
-    return _found(query, access, repository.versions(page), page)
+    return found(query, access, repository.versions(page), page)
 
 
-def search_by_types(pairs: Pairs) -> Response:
-    """Of the types that `_type` names: a query for each, and one page of all."""
-    journaling.note("search-system", f"?{urlencode(pairs)}")
-    kinds = _types_of(pairs)
-    asked = [pair for pair in pairs if pair[0] != "_type"]
-    queries = [_parsed(kind, asked) for kind in kinds]
-    query = _as_one(queries, ",".join(kinds))
-    after = read_cursor(query, g.caller)
-    allowed = [exchange().rules.to_search(g.caller, each) for each in queries]
-    found = [(exchange().repository(access), wider) for access, wider in allowed]
-    page = search_together(found, query, after)
-    shares = tuple(share for access, _ in allowed for share in access.shares)
-    access = replace(allowed[0][0], shares=shares)
-    _note_named(queries, access)
-    return _found(query, access, found[0][0].versions(page), page)
-
-
-def _types_of(pairs: Pairs) -> list[str]:
-    named = [value for name, value in pairs if name == "_type"]
-    kinds = list(dict.fromkeys(",".join(named).split(",")))
-    if not named or len(kinds) > MOST_TYPES:
-        right = f"Name the types to search, at most {MOST_TYPES}: _type=Observation,Condition."
-        raise bad_request(right, "_type", "required")
-    for kind in kinds:
-        if kind == "AuditEvent" or kind not in resource_types():
-            right = f"_type: {kind[:40]!r} is no type that can be searched with others."
-            raise bad_request(right, "_type")
-    return kinds
-
-
-def _as_one(queries: list[Query], kinds: str) -> Query:
-    """What is asked of the page that they share."""
-    first = queries[0]
-    if any(each.applied != first.applied for each in queries):
-        raise bad_request("Some of the parameters are not known to all of the types.", "_type")
-    inexact = [clause for each in queries for clause in each.clauses if not clause.exact]
-    if inexact:
-        right = f"{inexact[0].parameter} as it is asked needs a search of one type."
-        raise bad_request(right, inexact[0].parameter, "not-supported")
-    return replace(first, type="", clauses=(), applied=(("_type", kinds), *first.applied))
-
-
-def _parsed(kind: str, pairs: Pairs) -> Query:
+def parsed(kind: str, pairs: Pairs) -> Query:
     return parse_query(
         kind,
         _relative(kind, pairs),
@@ -128,7 +85,7 @@ def cut(body: bytes, elements: tuple[str, ...]) -> bytes:
     return dump(subset(parse(body), elements)) if elements else body
 
 
-def _found(query: Query, access: Access, versions: list[Version], page: Page) -> Response:
+def found(query: Query, access: Access, versions: list[Version], page: Page) -> Response:
     _note_patients(access, versions)
     entries = [Entry(each.reference, each.body) for each in versions]
     return _searchset(query, entries, page)
@@ -136,7 +93,7 @@ def _found(query: Query, access: Access, versions: list[Version], page: Page) ->
 
 def _searchset(query: Query, entries: Iterable[Entry], page: Page) -> Response:
     base = exchange().settings.fhir_base
-    own = f"{base}/{query.type}".rstrip("/")
+    own = f"{base}/{query.place or query.type}".rstrip("/")
     applied = list(query.applied)
     links = {"self": f"{own}?{urlencode(applied)}" if applied else own}
     if page.after is not None:
@@ -146,7 +103,7 @@ def _searchset(query: Query, entries: Iterable[Entry], page: Page) -> Response:
     return fhir_response(bundle.searchset(base, shown, links, page.total))
 
 
-def _note_named(queries: list[Query], access: Access) -> None:
+def note_named(queries: list[Query], access: Access) -> None:
     """The Patients that were asked for, and whose records do not show."""
     shown = {patient for share in access.shares for patient in share.patients}
     named = {each: None for query in queries for each in patients_named(query)}

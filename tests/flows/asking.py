@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from hie_server.fhir.index import parameters_for
 from hie_server.fhir.resources import dump, parse
 from tests.flows.world_records import Json
 from tests.flows.world_values import values
@@ -32,6 +33,11 @@ WILD = (
     ("_summary", "text"), ("_sort", "date"), ("_has:Observation:patient:code", "4548-4"),
     ("patient.name", "Asha"), ("code[$ne]", "x"), ("_filter", "code eq 4548-4"),
     ("_content", "Devi"), ("_cursor", "AAAA"), ("_count", "0"), ("_id", "*"), ("_list", ABSENT),
+    ("patient.name", "Gita"), ("subject:Patient.identifier", "MRN-1-Asha"),
+    ("encounter.class", "AMB"),
+    ("patient.identifier", "https://healthid.ndhm.gov.in|91-1234-5678-9012"),
+    ("_has:Condition:patient:code", "73211009"), ("_has:Observation:subject:patient.name", "Asha"),
+    ("_has:Encounter:patient:status", "finished"), ("_has:Consent:patient:status", "active"),
 )
 CONDITIONAL = ("Patient?name=Asha", "Patient?identifier=MRN-1-Asha", "Patient?name=Gita")
 PERSONAL = {"patient", "subject", "beneficiary"}
@@ -115,7 +121,7 @@ def asked(draw: st.DrawFn, found: Material) -> Asked:
     weights = WEIGHTS if _personal(found, one) else {**WEIGHTS, "search-type": 3}
     codes = [code for code in interactions for _ in range(weights[code])]
     made: Asked = draw(MAKERS[draw(st.sampled_from(codes))](found, one))
-    wrap = draw(st.sampled_from([None] * 18 + [_bundle, _bundle, _of_types]))
+    wrap = draw(st.sampled_from([None] * 16 + [_bundle, _bundle, _of_types, _hop, _hop]))
     if wrap is not None:
         return draw(wrap(found, one, made))
     if made.method == "GET" and draw(st.sampled_from([False] * 11 + [True])):
@@ -253,6 +259,38 @@ def _of_types(draw: st.DrawFn, found: Material, one: Json, made: Asked) -> Asked
         return Asked("POST", "/fhir/_search", typed, made.headers)
     query = query or f"_id={one['id']}"
     return Asked("GET", f"/fhir?_type={kinds}&{query}") if made.method == "GET" else made
+
+
+@st.composite
+def _hop(draw: st.DrawFn, found: Material, one: Json, made: Asked) -> Asked:
+    """A value of the record, asked of what it refers to, or through that, or in its compartment."""
+    kind, known = one["resourceType"], values(one)
+    references = {each.code for each in parameters_for(kind).values() if each.type == "reference"}
+    leads = [
+        (name, value)
+        for pairs in known.values()
+        for name, value in pairs
+        if name in references and value.count("/") == 1
+    ]
+    if not leads or kind == "AuditEvent":
+        return made
+    (code, reference), pairs = draw(st.sampled_from(leads)), sorted(set(sum(known.values(), [])))
+    (name, value), (target, _, identity) = draw(st.sampled_from(pairs)), reference.partition("/")
+    also = next((each for pool in found.pools for each in pool if each["id"] == identity), one)
+    inner = draw(st.sampled_from(sorted(set(sum(values(also).values(), [])))))
+    more = draw(st.sampled_from([[(name, value)], [], [("_total", "accurate")]]))
+    path, asked = draw(
+        st.sampled_from(
+            [
+                (target, [(f"_has:{kind}:{code}:{name}", value)]),
+                (kind, [(f"{code}:{target}.{inner[0]}", inner[1])]),
+                (kind, [(f"{code}:{target}._id", identity)]),
+                (f"{reference}/{kind}", []),
+                (f"{reference}/*", []),
+            ]
+        )
+    )
+    return Asked("GET", f"/fhir/{path}?{urlencode([*asked, *more])}")
 
 
 MAKERS: dict[str, Callable[[Material, Json], st.SearchStrategy[Asked]]] = {

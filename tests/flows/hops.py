@@ -177,6 +177,16 @@ def widened_in_own_custody(patch: Patch) -> None:
     )
 
 
+def led(patch: Patch) -> None:
+    """What a chain leads through, found as the first hospital would."""
+
+    def found(self: Rules, caller: Any, query: Any) -> Any:
+        repository = Repository(self.store, Access(HOLDER))
+        return repository.versions(repository.search(query))
+
+    patch.setattr(Rules, "_found", found)
+
+
 def _as_custodian(repository: Repository, kind: str, identity: str) -> Repository:
     """Whoever that record's custodian is."""
     custodian, _ = whose(repository.store, f"{kind}/{identity}")
@@ -212,6 +222,7 @@ ALL: dict[str, Callable[[Patch], None]] = {
     "conditional references": lambda patch: patch.setattr(
         Rules, "to_match", lambda self, caller, kind: Access(HOLDER)
     ),
+    "chains": led,
     "405 before If-Match": before_if_match,
     "writes": writes,
 }
@@ -249,6 +260,8 @@ SAMPLE = [
         ref("Observation", "divya at 4"), f"Observation?patient={DIVYA}&_sort=_lastUpdated",
         f"Consent?patient={DIVYA}", ref("Consent", "divya permits 3"), "Consent?status=active",
         ref("Consent", "asha permits 3"), ref("Observation", "asha gone"),
+        "Observation?patient.name=asha,bina", "Patient?_has:Observation:patient:status=final",
+        f"{BINA}/Observation", f"{ASHA}/*", "?_lastUpdated=gt2020&_total=accurate",
         "AuditEvent?_count=50", "AuditEvent?outcome=4&_summary=count",
     )
 ] + [

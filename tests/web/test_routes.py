@@ -22,7 +22,13 @@ OPEN = {
 }
 # Flask adds them to every GET.
 IMPLIED = {"HEAD", "OPTIONS"}
-STAND_IN = {"kind": "Observation", "identity": "5e0f", "version": "1", "code": "versions"}
+STAND_IN = {
+    "kind": "Observation",
+    "name": "Patient",
+    "identity": "5e0f",
+    "version": "1",
+    "code": "versions",
+}
 
 
 def routes(app: Flask) -> list[tuple[str, str]]:
